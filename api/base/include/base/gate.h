@@ -1,0 +1,56 @@
+/* gate.h - "wake me when this cursor passes that position".
+ *
+ *      waiting:      40    90    120
+ *      cursor  ----------->|
+ *                         75          40 was woken, 90 and 120 still wait
+ *
+ * One idea serves sync flush, sync replication and whatever else follows the
+ * log: a cursor only grows, and a waiter names the value it needs. The waiter's
+ * memory is the caller's (put it in the call's arena); it must live until its
+ * function ran or sk_gate_leave() returned true.
+ *
+ * Threads: all functions from any thread. A wake function runs exactly once, on
+ * the thread that moved the cursor (or closed the gate), with no lock of the
+ * gate held; or at once, on the caller's thread, inside sk_gate_wait when
+ * the cursor is already there. */
+#ifndef SK_BASE_GATE_H
+#define SK_BASE_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct sk_gate sk_gate;
+
+/* status: SK_OK the cursor passed; otherwise why it never will (sk_gate_close). */
+typedef void sk_gate_fn(void *arg, struct sk_status status);
+
+struct sk_gate_waiter {
+    uint64_t position;
+    sk_gate_fn *fn;
+    void *arg;
+    struct sk_gate_waiter *next, *prev; /* the gate's; guarded by its lock */
+    bool waiting;                       /* the gate's; guarded by its lock */
+};
+
+sk_gate *sk_gate_new(uint64_t cursor);
+void sk_gate_free(sk_gate *gate); /* nobody may be waiting: close it first */
+
+uint64_t sk_gate_cursor(const sk_gate *gate);
+
+/* Move the cursor forward and wake, in order of position, whoever is passed.
+ * A smaller value is ignored. */
+void sk_gate_advance(sk_gate *gate, uint64_t cursor);
+
+/* Fill w->position, fn and arg first. Woken when cursor >= position. */
+void sk_gate_wait(sk_gate *gate, struct sk_gate_waiter *w);
+
+/* Stop waiting. True: w was still waiting and its function will never run.
+ * False: it ran, runs, or is about to run on another thread. */
+bool sk_gate_leave(sk_gate *gate, struct sk_gate_waiter *w);
+
+/* Wake everybody, now and later, with `why` (not SK_OK). */
+void sk_gate_close(sk_gate *gate, struct sk_status why);
+
+#endif

@@ -1,0 +1,230 @@
+/* store.h - the front door of libstore: one log, its queues, its snapshots.
+ *
+ *      position 0            S                    2S
+ *      +---------------------+--------------------+-------------+- - - - +
+ *      | rec | rec | … | pad | rec | rec | …  pad | rec | rec   | zeros  |
+ *      +---------------------+--------------------+-------------+- - - - +
+ *            ^begin (oldest kept segment)     ^flushed    ^tail
+ *
+ * A position is a byte address in this endless file: it never moves and is never
+ * reused, so whatever points at a record does so by position. An offset is a
+ * place in one queue. The two words are never mixed.
+ *
+ * The store knows frames, not meanings. A record has a kind (its owner's), an
+ * owner's payload, and, if it places something in a queue, that queue's number
+ * and the offset. The store keeps the queue index (queue, offset) -> record
+ * from these by itself; it is derived, and rebuilt from the log if it is lost.
+ *
+ * Everything else that the owner must remember is a fold over the records: the
+ * store calls `load` with the newest snapshot and `apply` with every record after
+ * it when it opens, and asks `save` for a new snapshot now and then.
+ *
+ * Durability: after append, records survive the death of the process. Once the
+ * flushed cursor passed a record's end it survives power loss. The committed
+ * cursor is the promise: flushed in SK_FLUSH_SYNC, tail in SK_FLUSH_ASYNC.
+ * Consumers must not be shown what lies above it.
+ *
+ * Failure: an append that fails leaves nothing behind. A failed fsync is never
+ * retried: the store stops (committed gate closed with SK_IO, appends refused)
+ * and `failed` is called once; the process must exit and open anew.
+ *
+ * Threads: one writer at a time (sk_store_append, sk_store_snapshot and the
+ * owner's state share the owner's lock); readers take no lock of the owner.
+ * Rules: reliability.md 1.5; bytes: FORMAT.md. */
+#ifndef SK_STORE_STORE_H
+#define SK_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/gate.h"
+#include "base/slice.h"
+#include "base/status.h"
+
+struct sk_vfs;                   /* store/vfs.h: the disk, or a test's idea of one */
+typedef struct sk_store sk_store;
+
+enum { SK_NO_QUEUE = UINT32_MAX };
+
+/* --- records ------------------------------------------------------------------------- */
+
+/* A record to append. The payload is the concatenation of the parts. */
+struct sk_append {
+    uint8_t kind;      /* the owner's, 1..127 */
+    uint32_t queue;    /* queue number, or SK_NO_QUEUE */
+    uint64_t offset;   /* the queue's next offset; the store refuses a gap or a repeat */
+    uint32_t tag_hash; /* kept in the queue index, for filters; 0 without tag */
+    uint64_t time_ms;  /* wall clock that the owner used; never goes back */
+    const struct sk_slice *parts;
+    size_t part_count;
+};
+
+struct sk_span {
+    uint64_t begin; /* position of the record's first byte */
+    uint64_t end;   /* position after its last; what a gate has to pass */
+};
+
+/* A record as read back: from recovery (apply), or by sk_store_read. */
+struct sk_record {
+    uint8_t kind;
+    uint32_t queue;
+    uint64_t offset;
+    uint32_t tag_hash;
+    uint64_t time_ms;
+    struct sk_span span;
+    struct sk_slice payload; /* borrowed: see who hands it out */
+};
+
+/* --- opening ------------------------------------------------------------------------- */
+
+/* The owner's state, as a fold. All are called with no other writer about; load and apply
+ * only during sk_store_open. A status that is not OK ends the opening. */
+struct sk_fold {
+    struct sk_status (*load)(void *owner, struct sk_slice snapshot);
+    struct sk_status (*apply)(void *owner, const struct sk_record *record);
+    /* Write the whole state to *out; called under the owner's lock. */
+    void (*save)(void *owner, struct sk_buffer *out);
+    void *owner;
+};
+
+enum sk_flush_mode { SK_FLUSH_SYNC, SK_FLUSH_ASYNC };
+
+struct sk_store_options {
+    const char *dir; /* created if missing; one process at a time (locked) */
+    enum sk_flush_mode flush;
+    uint64_t segment_bytes;      /* 0: 1 GiB; fixed when the directory is made */
+    uint64_t snapshot_bytes;     /* a snapshot is due after this much log; 0: 128 MiB */
+    uint64_t flush_interval_ms;  /* async: fdatasync at least so often; 0: 500 */
+    uint64_t retention_ms;       /* 0: keep for ever */
+    uint64_t retention_bytes;    /* 0: no limit */
+    unsigned disk_refuse_percent; /* sends are refused above; 0: 95 */
+    unsigned disk_clean_percent;  /* oldest segments go above, whatever their age; 0: 90 */
+    struct sk_vfs *vfs;          /* NULL: the real disk */
+    const struct sk_clock *clock; /* NULL: the real clock */
+    struct sk_fold fold;
+    /* The disk failed for good; called once, from any thread. */
+    void (*failed)(void *owner, struct sk_status why);
+    /* A lock of the owner to hold around fold.save and retention; NULL in single-threaded use. */
+    void (*lock)(void *owner);
+    void (*unlock)(void *owner);
+};
+
+struct sk_recovery { /* what opening found; for one log line */
+    uint64_t snapshot_position; /* 0: none, replayed from the first record */
+    uint64_t replayed_records, replayed_bytes;
+    uint64_t cut_bytes; /* torn tail removed */
+    uint64_t begin, tail;
+    bool created;
+    bool clean; /* the last stop was an orderly one */
+};
+
+/* Open or create. Cuts a torn tail; refuses (SK_CORRUPT, naming file and byte) when the log is
+ * damaged below what was known durable, SK_EXISTS when another process has it open.
+ * *recovery may be NULL. */
+SK_CHECKED struct sk_status sk_store_open(const struct sk_store_options *options,
+                                          struct sk_recovery *recovery, sk_store **out);
+
+/* Flush, write a last snapshot, release. NULL is fine. */
+void sk_store_close(sk_store *store);
+
+/* --- writing (under the owner's lock) --------------------------------------------------- */
+
+/* Append all or nothing. spans[i] is record i's place. When this returns OK readers can find the
+ * records and they survive the process. SK_FULL: the disk is above its mark (`urgent` appends,
+ * such as acks, may go on into the reserve). SK_IO: the store has failed. */
+SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
+                                            size_t count, bool urgent, struct sk_span *spans);
+
+/* Has enough been written since the last snapshot? Then a snapshot is taken by the store's own
+ * janitor thread; tests call sk_store_snapshot themselves. */
+SK_CHECKED struct sk_status sk_store_snapshot(sk_store *store);
+
+/* --- cursors ---------------------------------------------------------------------------- */
+
+/* The gate whose cursor is `committed`. Waiting on it in SYNC mode is what starts a flush. */
+sk_gate *sk_store_committed(sk_store *store);
+uint64_t sk_store_committed_position(const sk_store *store);
+uint64_t sk_store_tail(const sk_store *store);
+uint64_t sk_store_begin(const sk_store *store);
+
+/* Called, with no lock held, each time the committed cursor has moved: long polls hang on this.
+ * Set once, before the first append. */
+void sk_store_on_commit(sk_store *store, void (*fn)(void *owner, uint64_t committed), void *owner);
+
+/* --- queues ----------------------------------------------------------------------------- */
+
+struct sk_queue_range {
+    uint64_t min; /* first offset still kept */
+    uint64_t max; /* next to be written */
+};
+struct sk_queue_range sk_store_queue(const sk_store *store, uint32_t queue);
+
+/* Forget a queue (its topic was deleted); its number may be used again only after a restart
+ * or never. Under the owner's lock. */
+void sk_store_drop_queue(sk_store *store, uint32_t queue);
+
+struct sk_index_entry {
+    uint64_t position;
+    uint32_t size; /* of the whole record */
+    uint32_t tag_hash;
+};
+
+/* Up to `count` consecutive entries from `offset`; returns how many there are (0 at the end or
+ * below min). Any thread. */
+size_t sk_store_lookup(sk_store *store, uint32_t queue, uint64_t offset, size_t count,
+                       struct sk_index_entry *out);
+
+/* First offset whose record was stored at or after time_ms; max if there is none. */
+uint64_t sk_store_offset_by_time(sk_store *store, uint32_t queue, uint64_t time_ms);
+
+/* --- reading ---------------------------------------------------------------------------- */
+
+/* A record in the page cache, its segment held. */
+struct sk_pinned {
+    struct sk_record record; /* payload valid until sk_unpin(pin) */
+    void *pin;
+};
+
+/* Read and verify (checksum, and that it is queue/offset's record) one record.
+ * SK_NOT_FOUND: below begin or above tail. SK_CORRUPT: rot; the others stay readable. Any thread. */
+SK_CHECKED struct sk_status sk_store_read(sk_store *store, uint64_t position,
+                                          struct sk_pinned *out);
+void sk_pin_ref(void *pin);
+void sk_unpin(void *pin); /* NULL is fine; any thread, also after sk_store_close */
+
+/* --- retention -------------------------------------------------------------------------- */
+
+/* Delete old segments as the options say; the janitor thread does so every ten seconds, tests
+ * call it themselves. Returns how many went. Under the owner's lock. */
+size_t sk_store_retain(sk_store *store);
+
+struct sk_store_stats {
+    uint64_t segments, log_bytes, index_bytes, appended_records, appended_bytes, flushes, snapshots;
+    uint64_t snapshot_position, flushed;
+    unsigned disk_used_percent;
+    bool refusing; /* the disk is too full for sends */
+};
+struct sk_store_stats sk_store_stats(sk_store *store);
+
+/* --- inspection of a directory that no process has open ------------------------------------ */
+
+/* Told of each finding, in order of position; file and detail live until it returns. */
+typedef void sk_verify_fn(void *arg, bool is_error, const char *file, uint64_t position,
+                          const char *detail);
+struct sk_verify_result {
+    uint64_t records, bytes, errors, segments, snapshots;
+};
+/* Check every byte that recovery or a reader could meet. SK_CORRUPT if there was an error. */
+SK_CHECKED struct sk_status sk_store_verify(const char *dir, struct sk_vfs *vfs,
+                                            sk_verify_fn *report, void *arg,
+                                            struct sk_verify_result *out);
+
+/* Every record from `from` (0: the oldest), in order; stop by returning false. */
+typedef bool sk_dump_fn(void *arg, const struct sk_record *record);
+SK_CHECKED struct sk_status sk_store_dump(const char *dir, struct sk_vfs *vfs, uint64_t from,
+                                          sk_dump_fn *each, void *arg);
+
+#endif
