@@ -1,0 +1,243 @@
+/* state.h - what the broker must remember, as a deterministic fold over records.
+ *
+ *      log:   TOPIC  GROUP  MESSAGE  MESSAGE  DELIVER  ACK  …
+ *               │      │       │        │        │      │
+ *               └──────┴───────┴── sk_state_apply ──────┘──►  state
+ *
+ * The broker asks questions (sk_state_choose, sk_state_check_lease, …), writes
+ * what it decided as a record, and applies that record. Recovery applies the
+ * same records and comes to the same state; so will a replica. Therefore no
+ * clock, no random and no I/O in here: the time used is in the record.
+ *
+ * Per (group, topic, queue) there is a cursor:
+ *
+ *      committed          next                     queue's max
+ *      |  window          |     not yet delivered  |
+ *      v                  v                        v
+ *   ---+--A--L--A--R--L---+------------------------+
+ *         A acknowledged  L leased (deadline, lease id, attempt)
+ *         R returned: leased once, may be delivered again
+ *
+ * Offsets below `committed` are done. Inside the window each offset is A, L or R;
+ * a lease whose deadline is at or before `now` counts as returned: expiry needs
+ * no record. `lease` is the position of the record that gave it: unique, growing,
+ * the same on every replica; a receipt handle carries it.
+ *
+ * A new (group, topic) pair starts at the queue's first kept offset: a group sees
+ * the whole topic. UpdateOffset (sk_state_encode_seek) moves it anywhere.
+ *
+ * Threads: none. The owner's one lock guards all of it; borrowed pointers live
+ * until the next apply. Names are "namespace%name", or "name" without namespace.
+ * Sources: protocol.md 5.3-5.5 (RocketMQ's POP consumption), design.md 2. */
+#ifndef SK_STATE_STATE_H
+#define SK_STATE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/slice.h"
+#include "base/status.h"
+
+typedef struct sk_state sk_state;
+
+/* Record kinds, as they stand in the log. Numbers are for ever. */
+enum sk_record_kind {
+    SK_RECORD_TOPIC = 1,         /* create or change a topic */
+    SK_RECORD_TOPIC_DELETED = 2,
+    SK_RECORD_GROUP = 3,
+    SK_RECORD_GROUP_DELETED = 4,
+    SK_RECORD_MESSAGE = 5,       /* payload is the broker's; the frame has queue and offset */
+    SK_RECORD_DELIVER = 6,       /* leases given, filtered offsets passed over */
+    SK_RECORD_ACK = 7,
+    SK_RECORD_CHANGE = 8,        /* new deadline and a new lease id */
+    SK_RECORD_RENEW = 9,         /* new deadline, same lease id */
+    SK_RECORD_RELEASE = 10,      /* never reached the consumer: back at once, attempt not counted */
+    SK_RECORD_SEEK = 11,         /* the cursor is put somewhere; leases there are void */
+};
+
+/* --- life ------------------------------------------------------------------------------ */
+
+sk_state *sk_state_new(void);
+void sk_state_free(sk_state *state);
+
+/* A frame of the log, as apply needs it. */
+struct sk_fact {
+    uint8_t kind;
+    uint32_t queue;    /* MESSAGE: the store's queue number */
+    uint64_t offset;   /* MESSAGE */
+    uint64_t time_ms;
+    uint64_t position; /* where the record begins: the lease id that it gives */
+    struct sk_slice payload;
+};
+
+/* SK_CORRUPT when the payload cannot be what the live broker wrote. */
+SK_CHECKED struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact);
+
+/* The whole state as bytes, the same bytes for the same state; and back (into a new state). */
+void sk_state_save(const sk_state *state, struct sk_buffer *out);
+SK_CHECKED struct sk_status sk_state_load(sk_state *state, struct sk_slice bytes);
+
+/* Hash of what sk_state_save writes: to compare live run, replay and replicas. */
+uint64_t sk_state_hash(const sk_state *state);
+
+/* --- topics ------------------------------------------------------------------------------ */
+
+enum sk_topic_type { SK_TOPIC_NORMAL = 1, SK_TOPIC_FIFO = 2, SK_TOPIC_DELAY = 3,
+                     SK_TOPIC_TRANSACTION = 4 }; /* numbers of MessageType */
+
+enum { SK_PERMIT_READ = 1, SK_PERMIT_WRITE = 2 };
+
+struct sk_topic {
+    struct sk_slice name;
+    uint32_t id;              /* never used again */
+    enum sk_topic_type type;
+    bool mixed;
+    uint32_t read_queues, write_queues;
+    unsigned permission;      /* SK_PERMIT_* */
+    uint64_t created_ms;
+    const uint32_t *queues;   /* the store's queue number of each queue id; max(read, write) many */
+    uint32_t queue_count;
+};
+
+const struct sk_topic *sk_state_topic(const sk_state *state, struct sk_slice name);
+const struct sk_topic *sk_state_topic_by_id(const sk_state *state, uint32_t id);
+/* In order of name; *cursor starts at 0; NULL at the end. Valid while nothing is applied. */
+const struct sk_topic *sk_state_next_topic(const sk_state *state, size_t *cursor);
+size_t sk_state_topic_count(const sk_state *state);
+
+/* The offset that the next message of this queue gets. */
+uint64_t sk_state_next_offset(const sk_state *state, uint32_t store_queue);
+
+struct sk_topic_change {
+    struct sk_slice name;
+    enum sk_topic_type type;
+    bool mixed;
+    uint32_t read_queues, write_queues;
+    unsigned permission;
+};
+void sk_state_encode_topic(const struct sk_topic_change *change, struct sk_buffer *out);
+void sk_state_encode_topic_deleted(struct sk_slice name, struct sk_buffer *out);
+
+/* --- groups -------------------------------------------------------------------------------- */
+
+struct sk_group {
+    struct sk_slice name;
+    uint32_t id;
+    uint32_t max_attempts;
+    bool orderly;
+    uint64_t created_ms;
+};
+
+const struct sk_group *sk_state_group(const sk_state *state, struct sk_slice name);
+const struct sk_group *sk_state_group_by_id(const sk_state *state, uint32_t id);
+const struct sk_group *sk_state_next_group(const sk_state *state, size_t *cursor);
+size_t sk_state_group_count(const sk_state *state);
+
+struct sk_group_change {
+    struct sk_slice name;
+    uint32_t max_attempts;
+    bool orderly;
+};
+void sk_state_encode_group(const struct sk_group_change *change, struct sk_buffer *out);
+void sk_state_encode_group_deleted(struct sk_slice name, struct sk_buffer *out);
+
+/* Grows with every change of topics or groups: the registrar reports when it moved. */
+uint64_t sk_state_config_version(const sk_state *state);
+
+/* --- delivery -------------------------------------------------------------------------------- */
+
+/* What the state must ask the store: the first kept offset of a queue, the offset after the last
+ * one that consumers may see (committed), and the tag hashes in between. */
+struct sk_queue_view {
+    void (*range)(void *owner, uint32_t store_queue, uint64_t *min, uint64_t *visible);
+    /* Fills hashes[0..count) from `offset`; returns how many are there. */
+    size_t (*tags)(void *owner, uint32_t store_queue, uint64_t offset, size_t count,
+                   uint32_t *hashes);
+    void *owner;
+};
+
+struct sk_choose {
+    uint32_t group, topic;       /* ids */
+    uint64_t now_ms;
+    uint32_t first_queue;        /* where to begin; the caller rotates it */
+    size_t count;                /* at most so many messages, <= 1024 */
+    const uint32_t *tag_hashes;  /* sorted; NULL: everything matches */
+    size_t tag_hash_count;
+    uint64_t deadline_ms;        /* of the leases */
+    bool auto_renew;
+    uint64_t owner;              /* hash of the client id */
+};
+
+struct sk_chosen {
+    uint32_t queue;      /* queue id within the topic */
+    uint32_t store_queue;
+    uint64_t offset;
+    uint32_t attempt;    /* 1 for the first delivery */
+};
+
+/* Choose messages: returned ones first, then new ones, queue after queue from first_queue; passes
+ * over what the filter does not want (that counts as consumed) and what retention took. Fills
+ * chosen[0..count) and the DELIVER payload in *out; returns how many were chosen. If 0, *out may
+ * still hold a record to write (things passed over); if *out is empty there is nothing to write.
+ * Changes nothing. Work per call is bounded (at most 16384 offsets are looked at). */
+size_t sk_state_choose(const sk_state *state, const struct sk_choose *how,
+                       const struct sk_queue_view *view, struct sk_chosen *chosen,
+                       struct sk_buffer *out);
+
+/* The earliest time at which a lease of (group, topic) ends; UINT64_MAX without leases. May be
+ * early, never late. */
+uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t topic);
+
+/* --- leases ------------------------------------------------------------------------------------ */
+
+struct sk_lease {
+    uint32_t group, topic, queue; /* ids */
+    uint64_t offset;
+    uint64_t lease;
+};
+
+struct sk_lease_info {
+    uint64_t deadline_ms;
+    uint64_t owner;
+    uint32_t attempt;
+    bool auto_renew;
+};
+
+/* Is this the present lease of that message, not yet ended at now_ms? */
+bool sk_state_check_lease(const sk_state *state, const struct sk_lease *lease, uint64_t now_ms,
+                          struct sk_lease_info *info);
+
+/* Payloads for leases that were just checked. Applying one that is void is no error: that entry
+ * has no effect. CHANGE: the new lease id of every entry is the record's position. */
+void sk_state_encode_ack(const struct sk_lease *leases, size_t count, struct sk_buffer *out);
+void sk_state_encode_change(const struct sk_lease *lease, uint64_t deadline_ms,
+                            struct sk_buffer *out);
+void sk_state_encode_renew(const struct sk_lease *leases, size_t count, uint64_t deadline_ms,
+                           struct sk_buffer *out);
+void sk_state_encode_release(const struct sk_lease *leases, size_t count, struct sk_buffer *out);
+
+/* Auto-renewed leases whose deadline is before `before_ms`, or, with only_owner != 0, all of
+ * that owner. Stops when fn returns false. */
+void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint64_t only_owner,
+                                bool (*fn)(void *arg, const struct sk_lease *lease,
+                                           const struct sk_lease_info *info),
+                                void *arg);
+
+/* --- offsets (the pull side) --------------------------------------------------------------------- */
+
+struct sk_cursor {
+    uint64_t committed; /* everything below is done */
+    uint64_t next;      /* everything from here on was never delivered */
+    uint64_t inflight;  /* leased, as far as the records say */
+};
+/* False if the group never touched that queue. */
+bool sk_state_cursor(const sk_state *state, uint32_t group, uint32_t topic, uint32_t queue,
+                     struct sk_cursor *out);
+
+/* Put the cursor there: committed = next = offset. */
+void sk_state_encode_seek(uint32_t group, uint32_t topic, uint32_t queue, uint64_t offset,
+                          struct sk_buffer *out);
+
+#endif
