@@ -118,18 +118,21 @@ void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail
 
 /* --- bidi: incoming messages -------------------------------------------------------- */
 
+/* `typed` is the stub's: the table of typed functions behind these thunks. */
 struct rpc_stream_events {
     /* `message` lives until this function returns. Its unpacked form is in an arena of
      * its own. May finish the call. */
-    void (*message)(void *arg, rpc_call *call, const ProtobufCMessage *message);
+    void (*message)(const void *typed, void *arg, rpc_call *call,
+                    const ProtobufCMessage *message);
     /* The client will send no more (or broke: then on_cancel was told as well). The
      * owner finishes the call, now or later. */
-    void (*half_closed)(void *arg, rpc_call *call);
+    void (*half_closed)(const void *typed, void *arg, rpc_call *call);
 };
 
-/* Begin to read. `events` and `arg` must live until half_closed ran or the call is
+/* Begin to read. `events`, `typed` and `arg` must live until half_closed ran or the call is
  * finished. Messages come one at a time. A message that cannot be decoded fails the
  * call with INVALID_ARGUMENT after half_closed. */
-void rpc_call_listen(rpc_call *call, const struct rpc_stream_events *events, void *arg);
+void rpc_call_listen(rpc_call *call, const struct rpc_stream_events *events, const void *typed,
+                     void *arg);
 
 #endif

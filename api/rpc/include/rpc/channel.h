@@ -61,14 +61,15 @@ struct rpc_outcome {
     struct sk_status status;
 };
 
-/* response: NULL unless the outcome is OK; lives until the function returns. */
-typedef void rpc_unary_fn(void *arg, const struct rpc_outcome *outcome,
+/* response: NULL unless the outcome is OK; lives until the function returns. `typed` is what
+ * the stub gave to rpc_unary; NULL where no stub is in between. */
+typedef void rpc_unary_fn(rpc_any_fn *typed, void *arg, const struct rpc_outcome *outcome,
                           const ProtobufCMessage *response);
 
 /* `request` is packed at once. */
 void rpc_unary(rpc_channel *channel, const struct rpc_method *method,
                const struct rpc_options *options, const ProtobufCMessage *request,
-               rpc_unary_fn *done, void *arg);
+               rpc_unary_fn *done, rpc_any_fn *typed, void *arg);
 
 /* The same with serialized bytes both ways, for load generators: `done` gets no message. */
 typedef void rpc_bytes_fn(void *arg, const struct rpc_outcome *outcome, struct sk_slice response);
@@ -82,18 +83,22 @@ SK_CHECKED struct sk_status rpc_unary_wait(rpc_channel *channel, const struct rp
                                            const ProtobufCMessage *request, sk_arena *arena,
                                            const ProtobufCMessage **response);
 
+/* `typed` is the stub's: the table of typed functions behind these thunks. */
 struct rpc_stream_handler {
     /* One message; lives until this returns. */
-    void (*message)(void *arg, rpc_stream *stream, const ProtobufCMessage *message);
+    void (*message)(const void *typed, void *arg, rpc_stream *stream,
+                    const ProtobufCMessage *message);
     /* The end, exactly once; the stream pointer is dead after it returns. */
-    void (*closed)(void *arg, rpc_stream *stream, const struct rpc_outcome *outcome);
+    void (*closed)(const void *typed, void *arg, rpc_stream *stream,
+                   const struct rpc_outcome *outcome);
 };
 
-/* Server stream (request given) or bidi (request NULL). `handler` and `arg` must live until
- * closed() has run. */
+/* Server stream (request given) or bidi (request NULL). `handler`, `typed` and `arg` must
+ * live until closed() has run. */
 rpc_stream *rpc_stream_open(rpc_channel *channel, const struct rpc_method *method,
                             const struct rpc_options *options, const ProtobufCMessage *request,
-                            const struct rpc_stream_handler *handler, void *arg);
+                            const struct rpc_stream_handler *handler, const void *typed,
+                            void *arg);
 /* Bidi: queue a message. Dropped after the end. Only before closed() returned. */
 void rpc_stream_write(rpc_stream *stream, const ProtobufCMessage *message);
 void rpc_stream_half_close(rpc_stream *stream);

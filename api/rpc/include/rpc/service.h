@@ -28,6 +28,11 @@ struct rpc_service {
     size_t method_count;
 };
 
+/* Any function. Generated stubs hand the caller's typed function through the runtime in
+ * this disguise, and a thunk of theirs casts it back to its true type before the call:
+ * so no function is ever called through a pointer of another type. */
+typedef void rpc_any_fn(void);
+
 /* The gRPC status codes, with their numbers on the wire. */
 enum rpc_code {
     RPC_OK = 0,
