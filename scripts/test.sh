@@ -1,0 +1,61 @@
+#!/bin/bash
+# test.sh - install what tests need, build, run every suite.
+#
+#   scripts/test.sh            everything: what CI runs
+#   scripts/test.sh --quick    without the official clients and without clang
+#   scripts/test.sh -R NAME    only the tests whose name matches (ctest -R), sanitizer build
+#
+# The suites run in the asan build (AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer),
+# the process and official-client tests on the same instrumented servers; the core once more
+# under ThreadSanitizer. gcc and clang both build it with warnings as errors.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/packages.sh
+
+quick=no
+filter=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --quick) quick=yes ;;
+    -R) filter=(-R "$2"); shift ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
+    esac
+    shift
+done
+
+began=$SECONDS
+say() { printf '\n== %s (%ds)\n' "$*" $((SECONDS - began)); }
+
+need_packages "${build_packages[@]}" "${test_packages[@]}"
+
+build() {
+    say "build $1"
+    cmake --preset "$1" >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+    rm -f build-configure.log
+    cmake --build --preset "$1" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
+}
+
+build asan
+if [ ${#filter[@]} -gt 0 ]; then
+    ctest --preset asan "${filter[@]}"
+    exit
+fi
+
+# The clients' programs are built while nothing else is timed.
+[ "$quick" = yes ] || { say "official clients"; tests/clients/install.sh; }
+
+say "unit and process suites, ASan + UBSan + LSan"
+ctest --preset asan -j2 -LE 'clients|bench'
+
+if [ "$quick" = no ]; then
+    say "official clients against the sanitized servers"
+    ctest --preset asan -L clients
+
+    build tsan
+    say "core suites, TSan"
+    ctest --preset tsan -j2 -L core
+
+    build clang
+    build release
+fi
+say "all passed"
