@@ -15,7 +15,7 @@ struct slot {
     char *text;
     char **hosts; /* behind a HOSTS value */
     enum sk_origin origin;
-    char *place; /* of a value from a file: "skua.yaml:3" */
+    char *place;  /* of a value from a file: "skua.yaml:3" */
     bool in_file; /* the file has set it: a second time is an error */
 };
 
@@ -115,13 +115,23 @@ static void store(sk_config *config, const struct sk_setting *s, struct slot *sl
 {
     void *field = config->values + s->offset;
     switch (s->kind) {
-    case SK_KIND_BOOL: *(bool *)field = v->flag; break;
-    case SK_KIND_INT: *(int64_t *)field = v->number; break;
+    case SK_KIND_BOOL:
+        *(bool *)field = v->flag;
+        break;
+    case SK_KIND_INT:
+        *(int64_t *)field = v->number;
+        break;
     case SK_KIND_SIZE:
-    case SK_KIND_DURATION: *(uint64_t *)field = v->amount; break;
-    case SK_KIND_CHOICE: *(int *)field = (int)v->number; break;
+    case SK_KIND_DURATION:
+        *(uint64_t *)field = v->amount;
+        break;
+    case SK_KIND_CHOICE:
+        *(int *)field = (int)v->number;
+        break;
     case SK_KIND_TEXT:
-    case SK_KIND_ADDRESS: *(const char **)field = slot->text; break;
+    case SK_KIND_ADDRESS:
+        *(const char **)field = slot->text;
+        break;
     case SK_KIND_HOSTS:
         *(struct sk_hosts *)field =
             (struct sk_hosts){.items = (const char *const *)v->hosts, .count = v->host_count};
@@ -153,14 +163,20 @@ static char *origin_text(const struct sk_setting *s, enum sk_origin origin, cons
     size_t i = 0;
     for (; s->name[i]; i++) {
         char c = s->name[i];
-        if (origin == SK_FROM_FLAG) name[i] = c == '_' ? '-' : c;
-        else name[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+        if (origin == SK_FROM_FLAG)
+            name[i] = c == '_' ? '-' : c;
+        else
+            name[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
     }
     switch (origin) {
-    case SK_FROM_DEFAULT: return sk_strdup("default");
-    case SK_FROM_FILE: return sk_asprintf("file %s", place ? place : "");
-    case SK_FROM_ENVIRONMENT: return sk_asprintf("environment SKUA_%s", name);
-    case SK_FROM_FLAG: return sk_asprintf("flag --%s", name);
+    case SK_FROM_DEFAULT:
+        return sk_strdup("default");
+    case SK_FROM_FILE:
+        return sk_asprintf("file %s", place ? place : "");
+    case SK_FROM_ENVIRONMENT:
+        return sk_asprintf("environment SKUA_%s", name);
+    case SK_FROM_FLAG:
+        return sk_asprintf("flag --%s", name);
     }
     return NULL;
 }
@@ -185,8 +201,10 @@ struct sk_status sk_config_put(sk_config *config, const char *name, const char *
         return sk_error(SK_INVALID, "file %s: %s is set a second time; the first was at %s",
                         place ? place : "", s->name, slot->place ? slot->place : "another line");
     }
-    if (origin < slot->origin) sk_hosts_free(v.hosts);
-    else replace(config, s, value, &v, origin, place);
+    if (origin < slot->origin)
+        sk_hosts_free(v.hosts);
+    else
+        replace(config, s, value, &v, origin, place);
     if (origin == SK_FROM_FILE) slot->in_file = true;
     return SK_SUCCESS;
 }
@@ -269,7 +287,8 @@ void sk_config_reload(sk_config *config, const sk_config *fresh, sk_config_chang
     }
 }
 
-/* --- environment and command line ---------------------------------------------------------------- */
+/* --- environment and command line ----------------------------------------------------------------
+ */
 
 struct sk_status sk_config_read_environment(sk_config *config, const char *const *environment)
 {
@@ -286,7 +305,7 @@ struct sk_status sk_config_read_environment(sk_config *config, const char *const
 
 struct arguments {
     int argc;
-    char *const *argv;
+    const char *const *argv;
     int at;
 };
 
@@ -326,7 +345,8 @@ static struct sk_status set_option(sk_config *config, struct arguments *a)
     const struct sk_setting *s = sk_setting_find(config->program, name);
     if (!s && !equals && strncmp(name, "no-", 3) == 0) {
         s = sk_setting_find(config->program, name + 3);
-        if (s && s->kind == SK_KIND_BOOL) return sk_config_set(config, s->name, "false", SK_FROM_FLAG);
+        if (s && s->kind == SK_KIND_BOOL)
+            return sk_config_set(config, s->name, "false", SK_FROM_FLAG);
         s = NULL;
     }
     if (!s) return sk_config_unknown(config->program, "command line", name);
@@ -343,9 +363,9 @@ static bool request_of(const char *option, enum sk_config_request *request)
         const char *option;
         enum sk_config_request request;
     } rows[] = {
-        {"--help", SK_CONFIG_HELP},           {"-h", SK_CONFIG_HELP},
-        {"--version", SK_CONFIG_VERSION},     {"--check-config", SK_CONFIG_CHECK},
-        {"--print-config", SK_CONFIG_PRINT},  {"--print-config-docs", SK_CONFIG_DOCS},
+        {"--help", SK_CONFIG_HELP},          {"-h", SK_CONFIG_HELP},
+        {"--version", SK_CONFIG_VERSION},    {"--check-config", SK_CONFIG_CHECK},
+        {"--print-config", SK_CONFIG_PRINT}, {"--print-config-docs", SK_CONFIG_DOCS},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(option, rows[i].option) != 0) continue;
@@ -385,7 +405,7 @@ static const char *file_in_environment(const char *const *environment)
     return NULL;
 }
 
-struct sk_status sk_config_load(sk_config *config, int argc, char *const *argv,
+struct sk_status sk_config_load(sk_config *config, int argc, const char *const *argv,
                                 const char *const *environment, enum sk_config_request *request)
 {
     const char *file = file_in_environment(environment);

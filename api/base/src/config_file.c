@@ -61,8 +61,10 @@ static struct sk_status set_list(struct walk *w, const char *name, const yaml_no
     for (yaml_node_item_t *i = node->data.sequence.items.start;
          i < node->data.sequence.items.top && sk_ok(s); i++) {
         const yaml_node_t *item = yaml_document_get_node(w->document, *i);
-        if (!is_plain(item)) s = refuse(w, node, "a list may hold plain values only");
-        else if (joined.len) sk_buffer_put(&joined, ",", 1);
+        if (!is_plain(item))
+            s = refuse(w, node, "a list may hold plain values only");
+        else if (joined.len)
+            sk_buffer_put(&joined, ",", 1);
         if (sk_ok(s)) sk_buffer_put(&joined, text_of(item), strlen(text_of(item)));
     }
     sk_buffer_put_u8(&joined, 0);
@@ -96,8 +98,8 @@ static struct sk_status set_node(struct walk *w, const char *name, const yaml_no
 {
     if (depth > DEPTH_LIMIT) return refuse(w, node, "nested more than 8 deep");
     if (node->type == YAML_MAPPING_NODE) {
-        for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
-             p < node->data.mapping.pairs.top; p++)
+        for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
+             p++)
             SK_TRY(set_pair(w, name, p, depth + 1));
         return SK_SUCCESS;
     }

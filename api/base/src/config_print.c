@@ -59,8 +59,10 @@ void sk_config_print_help(const struct sk_program *program, FILE *out)
             program->summary, program->name);
     for (size_t i = 0; i < program->count; i++) {
         const struct sk_setting *s = &program->settings[i];
-        if (s->section) fprintf(out, "\n%s:\n", s->section);
-        else put_setting(out, s);
+        if (s->section)
+            fprintf(out, "\n%s:\n", s->section);
+        else
+            put_setting(out, s);
     }
     fputs("\nGeneral:\n", out);
     put_option(out, "--config", "FILE.yaml", "Read settings from a file.");

@@ -18,9 +18,8 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-    {"B", 1},           {"KiB", 1u << 10},     {"Ki", 1u << 10},     {"MiB", 1u << 20},
-    {"Mi", 1u << 20},   {"GiB", 1u << 30},     {"Gi", 1u << 30},     {"TiB", 1ull << 40},
-    {"Ti", 1ull << 40}, {NULL, 0},
+    {"B", 1},          {"KiB", 1u << 10}, {"Ki", 1u << 10},    {"MiB", 1u << 20},  {"Mi", 1u << 20},
+    {"GiB", 1u << 30}, {"Gi", 1u << 30},  {"TiB", 1ull << 40}, {"Ti", 1ull << 40}, {NULL, 0},
 };
 
 static const struct unit duration_units[] = {
@@ -30,10 +29,9 @@ static const struct unit duration_units[] = {
 const char *sk_kind_word(enum sk_setting_kind kind)
 {
     static const char *const words[] = {
-        [SK_KIND_BOOL] = "bool",       [SK_KIND_INT] = "number",
-        [SK_KIND_SIZE] = "size",       [SK_KIND_DURATION] = "duration",
-        [SK_KIND_TEXT] = "text",       [SK_KIND_CHOICE] = "choice",
-        [SK_KIND_ADDRESS] = "address", [SK_KIND_HOSTS] = "addresses",
+        [SK_KIND_BOOL] = "bool",         [SK_KIND_INT] = "number",      [SK_KIND_SIZE] = "size",
+        [SK_KIND_DURATION] = "duration", [SK_KIND_TEXT] = "text",       [SK_KIND_CHOICE] = "choice",
+        [SK_KIND_ADDRESS] = "address",   [SK_KIND_HOSTS] = "addresses",
     };
     return words[kind];
 }
@@ -161,8 +159,9 @@ static struct sk_status parse_text(const struct sk_setting *s, const char *text)
     sk_assert(integer_of(low, low_len, &least) && integer_of(high, strlen(high), &most));
     if (len >= least && len <= most) return SK_SUCCESS;
     if (len == 0) return sk_error(SK_INVALID, "it must not be empty");
-    return sk_error(SK_INVALID, "it has %" PRId64 " characters; %" PRId64 " to %" PRId64
-                    " are allowed", len, least, most);
+    return sk_error(SK_INVALID,
+                    "it has %" PRId64 " characters; %" PRId64 " to %" PRId64 " are allowed", len,
+                    least, most);
 }
 
 static struct sk_status parse_choice(const struct sk_setting *s, const char *text,
@@ -241,14 +240,22 @@ struct sk_status sk_value_parse(const struct sk_setting *s, const char *text, st
 {
     *out = (struct sk_value){0};
     switch (s->kind) {
-    case SK_KIND_BOOL: return parse_bool(text, out);
-    case SK_KIND_INT: return parse_int(s, text, out);
-    case SK_KIND_SIZE: return parse_size(s, text, out);
-    case SK_KIND_DURATION: return parse_duration(s, text, out);
-    case SK_KIND_TEXT: return parse_text(s, text);
-    case SK_KIND_CHOICE: return parse_choice(s, text, out);
-    case SK_KIND_ADDRESS: return parse_address(text);
-    case SK_KIND_HOSTS: return parse_hosts(text, out);
+    case SK_KIND_BOOL:
+        return parse_bool(text, out);
+    case SK_KIND_INT:
+        return parse_int(s, text, out);
+    case SK_KIND_SIZE:
+        return parse_size(s, text, out);
+    case SK_KIND_DURATION:
+        return parse_duration(s, text, out);
+    case SK_KIND_TEXT:
+        return parse_text(s, text);
+    case SK_KIND_CHOICE:
+        return parse_choice(s, text, out);
+    case SK_KIND_ADDRESS:
+        return parse_address(text);
+    case SK_KIND_HOSTS:
+        return parse_hosts(text, out);
     }
     return sk_error(SK_INTERNAL, "setting kind %d", (int)s->kind);
 }

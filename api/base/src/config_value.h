@@ -8,7 +8,7 @@
 /* What a text was parsed to. `hosts` is heap memory, NULL-terminated, each item too. */
 struct sk_value {
     bool flag;
-    int64_t number; /* INT, CHOICE */
+    int64_t number;  /* INT, CHOICE */
     uint64_t amount; /* SIZE in bytes, DURATION in ms */
     char **hosts;
     size_t host_count;

@@ -130,7 +130,7 @@ enum sk_config_request {
 
 /* Everything in one: command line, then the file it names (or SKUA_CONFIG), environment,
  * and the program's check. `environment` may be NULL for none. */
-SK_CHECKED struct sk_status sk_config_load(sk_config *config, int argc, char *const *argv,
+SK_CHECKED struct sk_status sk_config_load(sk_config *config, int argc, const char *const *argv,
                                            const char *const *environment,
                                            enum sk_config_request *request);
 
