@@ -50,7 +50,34 @@ static void emit_enum(struct page *page, const char *full, const pb_enum *it)
 
 /* --- messages ------------------------------------------------------------------------------ */
 
-static void emit_message(struct page *page, const char *full)
+#define TYPE(name) GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_##name
+#define REPEATED GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED
+
+/* In proto3 everything begins as zero but plain text, which begins as protobuf-c's own empty
+ * string. Its ready initializer says so with a cast that drops a const: a warning at every use. */
+static void emit_initializer(struct page *page, const char *full, const pb_message *message)
+{
+    struct names *names = &page->gen->names;
+    const char *alias = names_alias(names, full);
+    const char *upper = names_upper(names, alias);
+    if (!page->proto3) {
+        page_line(page, "#define %s_INIT %s__INIT", upper, names_c_upper(names, full));
+        return;
+    }
+    page_line(page, "#define %s_INIT                                     \\", upper);
+    page_line(page, "    {                                               \\");
+    page_line(page, "        .base = PROTOBUF_C_MESSAGE_INIT(&%s_descriptor), \\", alias);
+    for (size_t i = 0; i < message->n_field; i++) {
+        const pb_field *field = message->field[i];
+        if (field->type != TYPE(STRING) || field->label == REPEATED || field->has_oneof_index)
+            continue;
+        page_line(page, "        .%s = sk_proto_default_text, \\",
+                  names_c_member(names, field->name));
+    }
+    page_line(page, "    }");
+}
+
+static void emit_message(struct page *page, const char *full, const pb_message *message)
 {
     struct names *names = &page->gen->names;
     const char *alias = names_claim(names, names_alias(names, full), full);
@@ -59,17 +86,17 @@ static void emit_message(struct page *page, const char *full)
         names_claim(names, names_text(names, "%s_%s", alias, MADE[i]), full);
     const struct var vars[] = {
         {"alias", alias},
-        {"ALIAS", names_upper(names, alias)},
         {"type", names_c_type(names, full)},
         {"lower", names_c_lower(names, full)},
-        {"UPPER", names_c_upper(names, full)},
         {NULL, NULL},
     };
     page_emit(page,
               "\n"
               "typedef ${type} ${alias};\n"
-              "#define ${alias}_descriptor ${lower}__descriptor\n"
-              "#define ${ALIAS}_INIT ${UPPER}__INIT\n"
+              "#define ${alias}_descriptor ${lower}__descriptor\n",
+              vars);
+    emit_initializer(page, full, message);
+    page_emit(page,
               "static inline void ${alias}_init(${alias} *message)\n"
               "{\n"
               "    ${lower}__init(message);\n"
@@ -106,27 +133,35 @@ struct kind {
     const char *type; /* of the value in our helpers */
 };
 
-#define TYPE(name) GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_##name
-
 static struct kind field_kind(struct names *names, const pb_field *field)
 {
     switch (field->type) {
-    case TYPE(DOUBLE): return (struct kind){SHAPE_SCALAR, "double "};
-    case TYPE(FLOAT): return (struct kind){SHAPE_SCALAR, "float "};
+    case TYPE(DOUBLE):
+        return (struct kind){SHAPE_SCALAR, "double "};
+    case TYPE(FLOAT):
+        return (struct kind){SHAPE_SCALAR, "float "};
     case TYPE(INT64):
     case TYPE(SINT64):
-    case TYPE(SFIXED64): return (struct kind){SHAPE_SCALAR, "int64_t "};
+    case TYPE(SFIXED64):
+        return (struct kind){SHAPE_SCALAR, "int64_t "};
     case TYPE(UINT64):
-    case TYPE(FIXED64): return (struct kind){SHAPE_SCALAR, "uint64_t "};
+    case TYPE(FIXED64):
+        return (struct kind){SHAPE_SCALAR, "uint64_t "};
     case TYPE(INT32):
     case TYPE(SINT32):
-    case TYPE(SFIXED32): return (struct kind){SHAPE_SCALAR, "int32_t "};
+    case TYPE(SFIXED32):
+        return (struct kind){SHAPE_SCALAR, "int32_t "};
     case TYPE(UINT32):
-    case TYPE(FIXED32): return (struct kind){SHAPE_SCALAR, "uint32_t "};
-    case TYPE(BOOL): return (struct kind){SHAPE_SCALAR, "bool "};
-    case TYPE(STRING): return (struct kind){SHAPE_TEXT, "const char *"};
-    case TYPE(BYTES): return (struct kind){SHAPE_BYTES, "struct sk_slice "};
-    default: break;
+    case TYPE(FIXED32):
+        return (struct kind){SHAPE_SCALAR, "uint32_t "};
+    case TYPE(BOOL):
+        return (struct kind){SHAPE_SCALAR, "bool "};
+    case TYPE(STRING):
+        return (struct kind){SHAPE_TEXT, "const char *"};
+    case TYPE(BYTES):
+        return (struct kind){SHAPE_BYTES, "struct sk_slice "};
+    default:
+        break;
     }
     const char *alias = names_alias(names, type_full_name(field->type_name));
     if (field->type == TYPE(ENUM))
@@ -135,9 +170,9 @@ static struct kind field_kind(struct names *names, const pb_field *field)
 }
 
 #define GUARD_NULL                                                                                 \
-    "    if (!value) {\n"                                                                            \
-    "        ${clear}(message);\n"                                                                   \
-    "        return;\n"                                                                              \
+    "    if (!value) {\n"                                                                          \
+    "        ${clear}(message);\n"                                                                 \
+    "        return;\n"                                                                            \
     "    }\n"
 
 /* How a helper reads, writes and empties the member, by shape. */
@@ -149,12 +184,11 @@ static const struct {
     const char *guard; /* before setting */
 } SHAPES[] = {
     [SHAPE_SCALAR] = {"", "message->${member}", "(${type})0", "value", ""},
-    [SHAPE_TEXT] = {" && message->${member}", "message->${member}", "\"\"",
-                    "sk_proto_text(value)", GUARD_NULL},
-    [SHAPE_BYTES] = {"", "sk_proto_slice(message->${member})", "SK_EMPTY",
-                     "sk_proto_bytes(value)", ""},
-    [SHAPE_MESSAGE] = {" && message->${member}", "message->${member}", "NULL", "value",
-                       GUARD_NULL},
+    [SHAPE_TEXT] = {" && message->${member}", "message->${member}", "\"\"", "sk_proto_text(value)",
+                    GUARD_NULL},
+    [SHAPE_BYTES] = {"", "sk_proto_slice(message->${member})", "SK_EMPTY", "sk_proto_bytes(value)",
+                     ""},
+    [SHAPE_MESSAGE] = {" && message->${member}", "message->${member}", "NULL", "value", GUARD_NULL},
 };
 
 static void emit_presence(struct page *page, const char *full, const pb_field *field,
@@ -210,13 +244,12 @@ static void emit_presence(struct page *page, const char *full, const pb_field *f
 }
 
 /* Names for the cases of a oneof that its author wrote (not of an `optional` field). */
-static void emit_cases(struct page *page, const char *full, const pb_message *message,
-                       size_t index)
+static void emit_cases(struct page *page, const char *full, const pb_message *message, size_t index)
 {
     struct names *names = &page->gen->names;
     const char *oneof = message->oneof_decl[index]->name;
-    const char *c_case = names_text(names, "%s__%s", names_c_upper(names, full),
-                                    names_c_WORD(names, oneof));
+    const char *c_case =
+        names_text(names, "%s__%s", names_c_upper(names, full), names_c_WORD(names, oneof));
     const char *ours = names_text(names, "%s_%s", names_upper(names, names_alias(names, full)),
                                   names_upper(names, names_word(names, oneof)));
     const char *owner = names_text(names, "oneof %s.%s", full, oneof);
@@ -225,8 +258,8 @@ static void emit_cases(struct page *page, const char *full, const pb_message *me
     for (size_t i = 0; i < message->n_field; i++) {
         const pb_field *field = message->field[i];
         if (!field->has_oneof_index || (size_t)field->oneof_index != index) continue;
-        const char *constant = names_text(names, "%s_%s", ours,
-                                          names_upper(names, names_word(names, field->name)));
+        const char *constant =
+            names_text(names, "%s_%s", ours, names_upper(names, names_word(names, field->name)));
         page_line(page, "#define %s %s_%s", names_claim(names, constant, owner), c_case,
                   names_c_WORD(names, field->name));
     }
@@ -255,7 +288,7 @@ static void walk(struct page *page, const char *scope, const pb_message *message
 {
     struct names *names = &page->gen->names;
     const char *full = names_text(names, "%s.%s", scope, message->name);
-    if (pass == PASS_MESSAGES) emit_message(page, full);
+    if (pass == PASS_MESSAGES) emit_message(page, full, message);
     if (pass == PASS_HELPERS) emit_oneofs(page, full, message);
     for (size_t i = 0; pass == PASS_ENUMS && i < message->n_enum_type; i++)
         emit_enum(page, names_text(names, "%s.%s", full, message->enum_type[i]->name),
@@ -270,6 +303,7 @@ void emit_alias_header(struct generator *gen, const pb_file *file)
     struct page page;
     const char *path = generator_path(gen, file, ".alias.h");
     page_open(&page, gen, path);
+    page.proto3 = file->syntax && strcmp(file->syntax, "proto3") == 0;
     page_line(&page, "/* Short names for the messages of %s. Made by protoc-gen-skua. */",
               file->name);
     const char *guard = generator_guard(gen, path);

@@ -48,6 +48,7 @@ struct sk_slice generator_read(struct generator *gen, FILE *file);
 struct page {
     struct generator *gen;
     const char *name;
+    bool proto3; /* what the file is about */
     FILE *stream;
     char *text;
     size_t size;
@@ -68,7 +69,10 @@ const char *generator_path(struct generator *gen, const pb_file *file, const cha
 /* "A_B_ALIAS_H" */
 const char *generator_guard(struct generator *gen, const char *path);
 /* ".pkg.Type" without the dot */
-static inline const char *type_full_name(const char *type_name) { return type_name + 1; }
+static inline const char *type_full_name(const char *type_name)
+{
+    return type_name + 1;
+}
 
 /* The steps. Each reports errors through gen->names. */
 void emit_alias_header(struct generator *gen, const pb_file *file);

@@ -95,8 +95,8 @@ int main(void)
     };
     names_init(&gen.names, arena);
     struct sk_slice input = generator_read(&gen, stdin);
-    gen.request = google__protobuf__compiler__code_generator_request__unpack(
-        &gen.allocator, input.len, input.data);
+    gen.request = google__protobuf__compiler__code_generator_request__unpack(&gen.allocator,
+                                                                             input.len, input.data);
     bool ok = gen.request != NULL;
     if (ok) {
         run(&gen);

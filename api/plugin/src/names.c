@@ -17,18 +17,78 @@ struct names_claim {
 /* Members whose name is one of these get an underscore from protoc-gen-c (it lists the
  * words of C++). Sorted. */
 static const char *const RESERVED[] = {
-    "and",          "and_eq",       "asm",       "auto",     "bitand",   "bitor",
-    "bool",         "break",        "case",      "catch",    "char",     "class",
-    "compl",        "const",        "const_cast", "continue", "default",  "delete",
-    "do",           "double",       "dynamic_cast", "else",   "enum",     "explicit",
-    "extern",       "false",        "float",     "for",      "friend",   "goto",
-    "if",           "inline",       "int",       "long",     "mutable",  "namespace",
-    "new",          "not",          "not_eq",    "operator", "or",       "or_eq",
-    "private",      "protected",    "public",    "register", "reinterpret_cast", "return",
-    "short",        "signed",       "sizeof",    "static",   "static_cast", "struct",
-    "switch",       "template",     "this",      "throw",    "true",     "try",
-    "typedef",      "typeid",       "typename",  "union",    "unsigned", "using",
-    "virtual",      "void",         "volatile",  "wchar_t",  "while",    "xor",
+    "and",
+    "and_eq",
+    "asm",
+    "auto",
+    "bitand",
+    "bitor",
+    "bool",
+    "break",
+    "case",
+    "catch",
+    "char",
+    "class",
+    "compl",
+    "const",
+    "const_cast",
+    "continue",
+    "default",
+    "delete",
+    "do",
+    "double",
+    "dynamic_cast",
+    "else",
+    "enum",
+    "explicit",
+    "extern",
+    "false",
+    "float",
+    "for",
+    "friend",
+    "goto",
+    "if",
+    "inline",
+    "int",
+    "long",
+    "mutable",
+    "namespace",
+    "new",
+    "not",
+    "not_eq",
+    "operator",
+    "or",
+    "or_eq",
+    "private",
+    "protected",
+    "public",
+    "register",
+    "reinterpret_cast",
+    "return",
+    "short",
+    "signed",
+    "sizeof",
+    "static",
+    "static_cast",
+    "struct",
+    "switch",
+    "template",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typedef",
+    "typeid",
+    "typename",
+    "union",
+    "unsigned",
+    "using",
+    "virtual",
+    "void",
+    "volatile",
+    "wchar_t",
+    "while",
+    "xor",
     "xor_eq",
 };
 
@@ -189,7 +249,8 @@ const char *names_c_member(struct names *names, const char *name)
     return reserved ? names_text(names, "%s_", lower) : lower;
 }
 
-/* --- our names --------------------------------------------------------------------------------- */
+/* --- our names ---------------------------------------------------------------------------------
+ */
 
 const char *names_word(struct names *names, const char *name)
 {
@@ -198,8 +259,8 @@ const char *names_word(struct names *names, const char *name)
     for (size_t i = 0; name[i]; i++) {
         bool upper = isupper((unsigned char)name[i]);
         bool after_word = i > 0 && name[i - 1] != '_' && !isupper((unsigned char)name[i - 1]);
-        bool ends_run = i > 0 && isupper((unsigned char)name[i - 1]) &&
-                        islower((unsigned char)name[i + 1]);
+        bool ends_run =
+            i > 0 && isupper((unsigned char)name[i - 1]) && islower((unsigned char)name[i + 1]);
         if (upper && (after_word || ends_run)) out[n++] = '_';
         out[n++] = (char)tolower((unsigned char)name[i]);
     }

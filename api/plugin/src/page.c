@@ -8,8 +8,7 @@
 
 void generator_add(struct generator *gen, const char *name, char *content)
 {
-    pb_output **grown =
-        sk_arena_zalloc(gen->arena, gen->output_count + 1, sizeof(pb_output *));
+    pb_output **grown = sk_arena_zalloc(gen->arena, gen->output_count + 1, sizeof(pb_output *));
     if (gen->output_count) memcpy(grown, gen->outputs, gen->output_count * sizeof *grown);
     pb_output *output = sk_arena_alloc(gen->arena, sizeof *output);
     google__protobuf__compiler__code_generator_response__file__init(output);

@@ -19,10 +19,9 @@ void rpc_vars(struct generator *gen, const pb_file *file, const pb_service *serv
         vars[n++] = (struct var){"METHOD", names_upper(names, word)};
         vars[n++] = (struct var){"member", names_c_member(names, word)};
         vars[n++] = (struct var){"Method", method->name};
-        vars[n++] = (struct var){
-            "request", names_alias(names, type_full_name(method->input_type))};
-        vars[n++] = (struct var){
-            "response", names_alias(names, type_full_name(method->output_type))};
+        vars[n++] = (struct var){"request", names_alias(names, type_full_name(method->input_type))};
+        vars[n++] =
+            (struct var){"response", names_alias(names, type_full_name(method->output_type))};
         vars[n++] = (struct var){"kind", KINDS[method_kind(method)]};
     }
     vars[n] = (struct var){NULL, NULL};
@@ -96,8 +95,8 @@ static void claim_method(struct generator *gen, const struct var *vars, enum met
         char identifier[512];
         const char *form = FORMS[kind][i];
         const char *gap = strstr(form + 2, "%s"); /* between the two names */
-        snprintf(identifier, sizeof identifier, "%s%.*s%s%s", vars[0].value,
-                 (int)(gap - form - 2), form + 2, vars[3].value, gap + 2);
+        snprintf(identifier, sizeof identifier, "%s%.*s%s%s", vars[0].value, (int)(gap - form - 2),
+                 form + 2, vars[3].value, gap + 2);
         names_claim(&gen->names, names_text(&gen->names, "%s", identifier), owner);
     }
 }

@@ -112,23 +112,24 @@ static const char BIDI_CLIENT[] =
     "                           NULL, &${service}_${method}_thunks, handler, arg);\n"
     "}\n";
 
-/* --- tables ------------------------------------------------------------------------------------ */
+/* --- tables ------------------------------------------------------------------------------------
+ */
 
-static const char METHOD_ROW[] =
-    "    [${SERVICE}_${METHOD}] = {\n"
-    "        .path = \"/${Service}/${Method}\",\n"
-    "        .name = \"${Method}\",\n"
-    "        .kind = ${kind},\n"
-    "        .request = &${request}_descriptor,\n"
-    "        .response = &${response}_descriptor,\n"
-    "    },\n";
+static const char METHOD_ROW[] = "    [${SERVICE}_${METHOD}] = {\n"
+                                 "        .path = \"/${Service}/${Method}\",\n"
+                                 "        .name = \"${Method}\",\n"
+                                 "        .kind = ${kind},\n"
+                                 "        .request = &${request}_descriptor,\n"
+                                 "        .response = &${response}_descriptor,\n"
+                                 "    },\n";
 
 static void emit_methods(struct page *page, const pb_file *file, const pb_service *service)
 {
     struct var vars[METHOD_VARS];
     rpc_vars(page->gen, file, service, NULL, vars);
     if (service->n_method == 0) {
-        page_emit(page, "\nconst struct rpc_service ${service} = {.name = \"${Service}\"};\n", vars);
+        page_emit(page, "\nconst struct rpc_service ${service} = {.name = \"${Service}\"};\n",
+                  vars);
         return;
     }
     page_emit(page, "\nstatic const struct rpc_method ${service}_methods[] = {\n", vars);

@@ -3,7 +3,10 @@
 
 char sk_proto_empty_text[1];
 
-static void *arena_alloc(void *arena, size_t size) { return sk_arena_alloc(arena, size); }
+static void *arena_alloc(void *arena, size_t size)
+{
+    return sk_arena_alloc(arena, size);
+}
 
 static void arena_free(void *arena, void *memory)
 {

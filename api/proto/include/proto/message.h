@@ -18,6 +18,10 @@
  * ours. */
 extern char sk_proto_empty_text[1];
 
+/* protobuf-c's own empty string, under a type that its messages can point to: what plain text
+ * begins as. (Its declaration is const, its messages' members are not.) */
+extern char sk_proto_default_text[] __asm__("protobuf_c_empty_string");
+
 /* `text` as a message holds it: borrowed, and present even if it is empty. */
 static inline char *sk_proto_text(const char *text)
 {
