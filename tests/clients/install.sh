@@ -58,7 +58,7 @@ modern_go() {
         root=$(cd / && go mod download -json "$module" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
         chmod -R u+w "$root"
         find "$root/bin" "$root/pkg/tool" -type f -exec chmod u+x {} +
-        echo "$root/bin/go"
+        echo "env -u GOROOT $root/bin/go"
     fi
 }
 
