@@ -7,17 +7,21 @@
   cluster  2 name servers and 2 brokers, name servers as access point; read while it is sent
   restart  the same, and every server is restarted in mid-run: one of each kind stopped, one killed
   outage   all name servers killed and back, then one broker of two killed
-  peer     a server that runs already: --access, --access-tls, --topic; groups must exist there
+  apache   as dev, against Apache RocketMQ itself (from Maven): are the programs right?
+  peer     as dev, against a server that runs already: --access, --access-tls, --topic; the topic
+           must exist there, and the groups group-LANGUAGE-MODE
 
 In each, every language sends and every language reads what all have sent.
 """
 import argparse
+import os
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from apache.apache import Apache
 from clients import LANGUAGES, Clients
 from cluster import Cluster, wait_until
 from verify import Report
@@ -197,6 +201,14 @@ def with_exchange(args, cluster, play):
     run_exchange(args, play, cluster.access(), cluster.access("listen-tls"), TOPIC)
 
 
+def apache(args, _cluster):
+    cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    jars = Path(os.environ.get("SKUA_CACHE", Path(cache) / "skua")) / "apache-rocketmq"
+    with Apache(jars, args.folder) as server:
+        server.administer(TOPIC, 4, [group(l, mode) for l in args.languages for mode in MODES])
+        run_exchange(args, send_then_read, server.access, server.access, TOPIC)
+
+
 def peer(args, _cluster):
     run_exchange(args, send_then_read, args.access, args.access_tls or args.access, args.topic)
 
@@ -222,7 +234,7 @@ def note(text):
 
 
 SCENARIOS = {"dev": dev, "cluster": cluster_of_four, "restart": restart, "outage": outage,
-             "peer": peer}
+             "apache": apache, "peer": peer}
 
 
 def arguments():

@@ -87,7 +87,7 @@ public final class Main {
             try {
                 return new Tried<>(action.call(), tries);
             } catch (Exception error) {
-                note("%s failed, try %d: %s", what, tries, error);
+                note("%s failed, try %d: %s, because of %s", what, tries, error, error.getCause());
                 if (now() > end) {
                     throw error;
                 }
