@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""kill -9 of a broker in mid-load, round after round.
+
+    kill9.py BIN_DIR WORKLOAD [ROUNDS] [sync|async]
+
+Each round sends with 64 in flight and, beside it, with one; takes messages under long leases,
+acknowledges half of them, and kills the broker at a random moment. After the restart:
+
+  * every answered send is in its topic, once, at the offset that the answer named;
+  * what was at a (queue, offset) in an earlier round is there still: no offset is used twice;
+  * offsets are dense, and the one-in-flight sender's messages stand in the order they were sent;
+  * leased messages stay with their lease, whose handle still acknowledges them; acknowledged
+    ones never come again.
+
+kill -9 keeps the page cache: this proves the process' part, not the disk's.
+"""
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+from cluster import Cluster, spawn  # noqa: E402
+
+TOPIC, GROUP, QUEUES = "killed", "survivors", 4
+TAKEN_PER_ROUND = 20
+LONG_LEASE_S = 3600
+OK = "20000"
+
+
+class Workload:
+    def __init__(self, program, address):
+        self.program, self.address = program, address
+
+    def start(self, command, *words):
+        return spawn([self.program, command, self.address, *words], stdout=subprocess.PIPE, text=True)
+
+    def run(self, command, *words, stdin=None):
+        done = subprocess.run([str(w) for w in [self.program, command, self.address, *words]],
+                              input=stdin, capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            raise AssertionError(f"workload {command} {words}: {done.stderr}")
+        return [line.split() for line in done.stdout.splitlines()]
+
+
+class Known:
+    """What the broker has promised so far."""
+
+    def __init__(self):
+        self.answered = {}       # id -> offset
+        self.unknown = set()
+        self.places = {}         # (queue, offset) -> id, as read after the last restart
+        self.acked = set()
+        self.leased = {}         # id -> handle
+
+    def note_sends(self, text):
+        for line in text.splitlines():
+            word, identity, *offset = line.split()
+            if word == "ok":
+                self.answered[identity] = int(offset[0])
+            else:
+                self.unknown.add(identity)
+
+    def check_log(self, lines, round_number):
+        places = {(int(q), int(o)): identity for _, q, o, identity in lines}
+        assert len(places) == len(lines), "an offset came twice from one queue"
+        for place, identity in self.places.items():
+            assert places.get(place) == identity, \
+                f"{place} held {identity}, now {places.get(place)}"
+        where = defaultdict(list)
+        for (queue, offset), identity in places.items():
+            where[identity].append((queue, offset))
+        for identity, offset in self.answered.items():
+            assert identity in where, f"{identity} was answered and is lost"
+            assert [o for _, o in where[identity]] == [offset], \
+                f"{identity} was answered at offset {offset}, is at {where[identity]}"
+        strangers = set(where) - set(self.answered) - self.unknown
+        assert not strangers, f"nobody sent {sorted(strangers)[:5]}"
+        self.check_order(places, round_number)
+        self.places = places
+
+    @staticmethod
+    def check_order(places, round_number):
+        per_queue = defaultdict(list)
+        for (queue, offset), identity in sorted(places.items()):
+            per_queue[queue].append(offset)
+        for queue, offsets in per_queue.items():
+            assert offsets == list(range(len(offsets))), f"queue {queue} has holes"
+        for queue in range(QUEUES):
+            mine = [int(identity.rsplit("-", 1)[1]) for (q, _), identity in sorted(places.items())
+                    if q == queue and identity.startswith(f"one-{round_number}-")]
+            assert mine == sorted(mine), f"queue {queue} is out of order"
+
+
+def take_and_ack_half(work, known):
+    taken = work.run("take", TOPIC, GROUP, TAKEN_PER_ROUND, LONG_LEASE_S)
+    for n, (_, identity, _, _, attempt, handle) in enumerate(taken):
+        assert identity not in known.acked, f"{identity} was acknowledged and came again"
+        assert identity not in known.leased, f"{identity} is leased and came again"
+        assert attempt == "1", f"{identity} came with attempt {attempt}"
+        known.leased[identity] = handle
+        if n % 2 == 0:
+            ack(work, known, identity)
+
+
+def ack(work, known, identity):
+    [[_, _, code]] = work.run("ack", TOPIC, GROUP, stdin=f"{identity} {known.leased[identity]}\n")
+    assert code == OK, f"ack of {identity} said {code}"
+    del known.leased[identity]
+    known.acked.add(identity)
+
+
+def drain(process, known, lock):
+    text = process.communicate()[0]
+    with lock:
+        known.note_sends(text)
+
+
+def one_round(broker, work, known, number, chance):
+    lock = threading.Lock()
+    senders = [work.start("send", TOPIC, f"many-{number}", 64, 1000000),
+               work.start("send", TOPIC, f"one-{number}", 1, 1000000)]
+    readers = [threading.Thread(target=drain, args=(s, known, lock)) for s in senders]
+    for reader in readers:
+        reader.start()
+    take_and_ack_half(work, known)
+    time.sleep(chance.uniform(0, 0.4))      # the moment of death is the random part
+    broker.kill()
+    for reader in readers:
+        reader.join()
+    broker.start()
+    known.check_log(work.run("read", TOPIC, QUEUES), number)
+    survivor = next(iter(known.leased), None)
+    if survivor:
+        ack(work, known, survivor)          # a handle from before the kill
+    print(f"round {number}: {len(known.answered)} answered, {len(known.unknown)} unknown, "
+          f"{len(known.acked)} acknowledged, {len(known.leased)} leased", flush=True)
+
+
+def check_the_rest(work, known):
+    """Everything that was neither acknowledged nor is leased comes exactly once more."""
+    for identity in list(known.leased):
+        ack(work, known, identity)
+    rest = [line[1] for line in work.run("take", TOPIC, GROUP, 10 ** 6, LONG_LEASE_S)]
+    assert len(rest) == len(set(rest)), "a message came twice"
+    wanted = set(known.places.values()) - known.acked
+    assert set(rest) == wanted, (f"{len(wanted - set(rest))} missing, "
+                                 f"{len(set(rest) - wanted)} too many")
+
+
+def main():
+    bin_dir, program = sys.argv[1], sys.argv[2]
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+    flush = sys.argv[4] if len(sys.argv) > 4 else "sync"
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}, {rounds} rounds, flush {flush}")
+    chance, known = random.Random(seed), Known()
+    with tempfile.TemporaryDirectory() as folder, Cluster(bin_dir, folder) as cluster:
+        broker = cluster.dev("--flush", flush)
+        cluster.skua("topic", "create", TOPIC, "--queues", QUEUES)
+        work = Workload(program, broker.listen)
+        for number in range(rounds):
+            one_round(broker, work, known, number, chance)
+        check_the_rest(work, known)
+        broker.stop()
+    print(f"nothing lost in {rounds} kills")
+
+
+if __name__ == "__main__":
+    main()
