@@ -63,7 +63,7 @@ int64_t rpc_call_remaining_ms(const rpc_call *call);
 const char *rpc_call_peer(rpc_call *call);
 
 /* Did the client come in through the TLS listener? */
-bool rpc_call_is_tls(const rpc_call *call);
+bool rpc_call_is_tls(rpc_call *call);
 
 /* --- parking ------------------------------------------------------------------ */
 

@@ -1,0 +1,61 @@
+/* op.c - the loop of every poller thread, and the core's coming and going. */
+#include "src/op.h"
+
+#include <grpc/support/log.h>
+
+#include "base/log.h"
+#include "base/thread.h"
+
+bool rpc_poll_one(grpc_completion_queue *queue)
+{
+    grpc_event event =
+        grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    if (event.type == GRPC_QUEUE_SHUTDOWN) return false;
+    struct rpc_op *op = event.tag;
+    (void)atomic_load_explicit(&op->given, memory_order_acquire);
+    op->done(op, event.success != 0);
+    return true;
+}
+
+static void *poll_until_shutdown(void *arg)
+{
+    struct rpc_poller *poller = arg;
+    while (rpc_poll_one(poller->queue)) {
+    }
+    return NULL;
+}
+
+void rpc_poller_init(struct rpc_poller *poller)
+{
+    *poller = (struct rpc_poller){.queue = grpc_completion_queue_create_for_next(NULL)};
+}
+
+struct sk_status rpc_poller_start(struct rpc_poller *poller, const char *name)
+{
+    SK_TRY(sk_thread_start(name, poll_until_shutdown, poller, &poller->thread));
+    poller->running = true;
+    return SK_SUCCESS;
+}
+
+void rpc_poller_done(struct rpc_poller *poller)
+{
+    grpc_completion_queue_shutdown(poller->queue);
+    if (poller->running) sk_thread_join(poller->thread);
+    else poll_until_shutdown(poller);
+    grpc_completion_queue_destroy(poller->queue);
+}
+
+/* The core logs what goes wrong below any call (a handshake, a listener). */
+static void on_core_log(gpr_log_func_args *line)
+{
+    enum sk_log_level level = line->severity == GPR_LOG_SEVERITY_ERROR ? SK_WARN : SK_DEBUG_LEVEL;
+    sk_log(level, "grpc core", sk_text("detail", line->message));
+}
+
+void rpc_core_enter(void)
+{
+    gpr_set_log_function(on_core_log);
+    grpc_init();
+}
+
+void rpc_core_leave(void) { grpc_shutdown(); }

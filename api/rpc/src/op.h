@@ -1,0 +1,53 @@
+/* op.h - something that the C core will report on a completion queue.
+ *
+ * The tag of every event is a struct rpc_op inside the object it is about
+ * (libuv's request idea): the loop calls op->done(op, ok) and knows no more.
+ *
+ * The queue hands memory from thread to thread under locks that sanitizers
+ * cannot see inside libgrpc; `given` repeats that hand-over where they can. It
+ * is a plain store and load on our machines. */
+#ifndef RPC_OP_H
+#define RPC_OP_H
+
+#include <grpc/grpc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+struct rpc_op {
+    void (*done)(struct rpc_op *op, bool ok);
+    _Atomic bool given; /* release in rpc_op_give pairs with acquire in the loop */
+};
+
+/* The object around one of its ops. */
+#define RPC_AROUND(type, member, op_) ((type *)(void *)((char *)(op_)-offsetof(type, member)))
+
+static inline void *rpc_op_give(struct rpc_op *op)
+{
+    atomic_store_explicit(&op->given, true, memory_order_release);
+    return op;
+}
+
+/* One queue and the thread that empties it. */
+struct rpc_poller {
+    grpc_completion_queue *queue;
+    pthread_t thread;
+    bool running;
+};
+
+void rpc_poller_init(struct rpc_poller *poller);
+SK_CHECKED struct sk_status rpc_poller_start(struct rpc_poller *poller, const char *name);
+/* Nothing may be under way any more. Without a thread, empties the queue itself. */
+void rpc_poller_done(struct rpc_poller *poller);
+
+/* Handle one event, waiting for it; false when the queue is shut down and empty. */
+bool rpc_poll_one(grpc_completion_queue *queue);
+
+/* grpc_init and grpc_shutdown, counted; the first also leads the core's log into ours. */
+void rpc_core_enter(void);
+void rpc_core_leave(void);
+
+#endif
