@@ -1,0 +1,149 @@
+/* drain.c - a server stops: no new calls, the running ones end, then the pollers.
+ *
+ * The order matters. Health says NOT_SERVING first, so that balancers look
+ * elsewhere; the core then refuses new calls and sends GOAWAY; parked calls are
+ * told, and still get their answers through; what is left after the grace is
+ * cut off; the queues close when the last call has ended. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "src/server_inside.h"
+
+/* How long a cut-off call may take to be finished by its owner. Longer is a leak. */
+enum { LEAK_MS = 10000 };
+
+/* --- parked calls ------------------------------------------------------------------ */
+
+bool rpc_server_park(struct rpc_server *server, rpc_call *call)
+{
+    sk_mutex_lock(&server->lock);
+    bool draining = server->state != SERVER_SERVING;
+    if (!draining) {
+        call->parked_prev = NULL;
+        call->parked_next = server->parked;
+        if (server->parked) server->parked->parked_prev = call;
+        server->parked = call;
+        call->parked = true;
+    }
+    sk_mutex_unlock(&server->lock);
+    return draining;
+}
+
+void rpc_server_unpark(struct rpc_server *server, rpc_call *call)
+{
+    sk_mutex_lock(&server->lock);
+    if (call->parked_prev) call->parked_prev->parked_next = call->parked_next;
+    else server->parked = call->parked_next;
+    if (call->parked_next) call->parked_next->parked_prev = call->parked_prev;
+    call->parked = false;
+    sk_mutex_unlock(&server->lock);
+}
+
+/* References keep the calls while they are told, without any lock. */
+static rpc_call **all_parked(struct rpc_server *server, size_t *count)
+{
+    sk_mutex_lock(&server->lock);
+    size_t n = 0;
+    for (rpc_call *call = server->parked; call; call = call->parked_next)
+        n++;
+    rpc_call **calls = sk_zalloc(n, sizeof *calls);
+    n = 0;
+    for (rpc_call *call = server->parked; call; call = call->parked_next) {
+        rpc_call_ref(call);
+        calls[n++] = call;
+    }
+    sk_mutex_unlock(&server->lock);
+    *count = n;
+    return calls;
+}
+
+static void tell_parked(struct rpc_server *server)
+{
+    size_t count;
+    rpc_call **calls = all_parked(server, &count);
+    for (size_t i = 0; i < count; i++) {
+        rpc_call_tell_cancel(calls[i]);
+        rpc_call_unref(calls[i]);
+    }
+    free(calls);
+}
+
+/* --- waiting ------------------------------------------------------------------------- */
+
+static void on_shut(struct rpc_op *op, bool ok)
+{
+    struct rpc_server *server = RPC_AROUND(struct rpc_server, shut, op);
+    (void)ok;
+    sk_mutex_lock(&server->lock);
+    server->core_is_shut = true;
+    sk_cond_broadcast(&server->changed);
+    sk_mutex_unlock(&server->lock);
+}
+
+static bool is_empty(const struct rpc_server *server)
+{
+    return server->core_is_shut && server->alive == 0 && server->posted == 0;
+}
+
+/* True when the core is shut down and no call is left within `timeout_ms`. */
+static bool wait_empty(struct rpc_server *server, uint64_t timeout_ms)
+{
+    const struct sk_clock *clock = sk_clock_real();
+    uint64_t until = sk_mono_us(clock) + timeout_ms * 1000;
+    sk_mutex_lock(&server->lock);
+    for (uint64_t now = sk_mono_us(clock); !is_empty(server) && now < until;
+         now = sk_mono_us(clock))
+        (void)sk_cond_wait_for(&server->changed, &server->lock, until - now);
+    bool empty = is_empty(server);
+    sk_mutex_unlock(&server->lock);
+    return empty;
+}
+
+static void stop_pollers(struct rpc_server *server)
+{
+    for (unsigned i = 0; i < server->options.pollers; i++)
+        rpc_poller_done(&server->pollers[i]);
+}
+
+/* A server that never started has no threads; its own empties the queue. */
+static void shut_unstarted(struct rpc_server *server)
+{
+    while (!server->core_is_shut)
+        (void)rpc_poll_one(server->pollers[0].queue);
+}
+
+static bool begin(struct rpc_server *server, bool *started)
+{
+    sk_mutex_lock(&server->lock);
+    bool first = server->state == SERVER_NEW || server->state == SERVER_SERVING;
+    *started = server->state == SERVER_SERVING;
+    if (first) server->state = SERVER_DRAINING;
+    sk_mutex_unlock(&server->lock);
+    return first;
+}
+
+void rpc_server_drain(rpc_server *server, unsigned grace_ms)
+{
+    bool started;
+    if (!begin(server, &started)) return;
+    rpc_health_drain(server->health);
+    server->shut.done = on_shut;
+    grpc_server_shutdown_and_notify(server->core, server->pollers[0].queue,
+                                    rpc_op_give(&server->shut));
+    if (started) {
+        tell_parked(server);
+        if (!wait_empty(server, grace_ms)) {
+            grpc_server_cancel_all_calls(server->core);
+            sk_assert(wait_empty(server, LEAK_MS)); /* else: a call was never finished */
+        }
+    } else {
+        shut_unstarted(server);
+    }
+    stop_pollers(server);
+    sk_mutex_lock(&server->lock);
+    server->state = SERVER_STOPPED;
+    sk_mutex_unlock(&server->lock);
+}
