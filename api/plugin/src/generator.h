@@ -61,6 +61,8 @@ struct var {
     const char *key;
     const char *value;
 };
+/* Ends the process if there is none: a template is wrong. */
+const char *var_find(const struct var *vars, const char *key, size_t len);
 void page_emit(struct page *page, const char *template, const struct var *vars);
 void page_line(struct page *page, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

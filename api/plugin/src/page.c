@@ -46,7 +46,7 @@ struct sk_slice generator_read(struct generator *gen, FILE *file)
     return bytes;
 }
 
-static const char *find(const struct var *vars, const char *key, size_t len)
+const char *var_find(const struct var *vars, const char *key, size_t len)
 {
     for (; vars->key; vars++)
         if (strlen(vars->key) == len && memcmp(vars->key, key, len) == 0) return vars->value;
@@ -62,7 +62,7 @@ void page_emit(struct page *page, const char *template, const struct var *vars)
         template += plain;
         if (!*template) break;
         size_t len = strcspn(template, "}"); /* "${key" */
-        fputs(find(vars, template + 2, len - 2), page->stream);
+        fputs(var_find(vars, template + 2, len - 2), page->stream);
         template += len + 1;
     }
 }

@@ -81,23 +81,28 @@ static const char BIDI[] =
     "                                 const struct ${service}_${method}_events *events,\n"
     "                                 void *arg);\n";
 
-/* Every identifier that the templates above declare for the method. */
+/* Every identifier that the templates above declare for the method: before and after its name. */
 static void claim_method(struct generator *gen, const struct var *vars, enum method_kind kind)
 {
-    static const char *const FORMS[][6] = {
-        [METHOD_UNARY] = {"%s_reply_%s", "%s_%s_fn", "%s_%s", "%s_%s_wait"},
-        [METHOD_SERVER_STREAM] = {"%s_write_%s", "%s_%s", "%s_%s_handler"},
-        [METHOD_BIDI] = {"%s_write_%s", "%s_%s", "%s_%s_handler", "%s_send_%s", "%s_%s_events",
-                         "%s_listen_%s"},
+    static const char *const FORMS[][7][2] = {
+        [METHOD_UNARY] = {{"", ""}, {"reply_", ""}, {"", "_fn"}, {"", "_wait"}},
+        [METHOD_SERVER_STREAM] = {{"", ""}, {"write_", ""}, {"", "_handler"}},
+        [METHOD_BIDI] = {{"", ""},
+                         {"write_", ""},
+                         {"", "_handler"},
+                         {"send_", ""},
+                         {"", "_events"},
+                         {"listen_", ""}},
     };
-    const char *owner = names_text(&gen->names, "%s/%s", vars[2].value, vars[3].value);
-    for (size_t i = 0; i < 6 && FORMS[kind][i]; i++) {
-        char identifier[512];
-        const char *form = FORMS[kind][i];
-        const char *gap = strstr(form + 2, "%s"); /* between the two names */
-        snprintf(identifier, sizeof identifier, "%s%.*s%s%s", vars[0].value, (int)(gap - form - 2),
-                 form + 2, vars[3].value, gap + 2);
-        names_claim(&gen->names, names_text(&gen->names, "%s", identifier), owner);
+    struct names *names = &gen->names;
+    const char *service = var_find(vars, "service", strlen("service"));
+    const char *method = var_find(vars, "method", strlen("method"));
+    const char *owner = names_text(names, "%s/%s", var_find(vars, "Service", strlen("Service")),
+                                   var_find(vars, "Method", strlen("Method")));
+    for (size_t i = 0; FORMS[kind][i][0]; i++) {
+        const char *const *form = FORMS[kind][i];
+        names_claim(names, names_text(names, "%s_%s%s%s", service, form[0], method, form[1]),
+                    owner);
     }
 }
 
@@ -117,25 +122,13 @@ static void emit_method(struct page *page, const pb_method *method, const struct
     page_emit(page, kind == METHOD_BIDI ? BIDI : SERVER_STREAM, vars);
 }
 
-static void emit_service(struct page *page, const pb_file *file, const pb_service *service)
+static void emit_handlers(struct page *page, const pb_file *file, const pb_service *service)
 {
     struct generator *gen = page->gen;
     struct var vars[METHOD_VARS];
     rpc_vars(gen, file, service, NULL, vars);
-    names_claim(&gen->names, vars[0].value, vars[2].value);
     names_claim(&gen->names, names_text(&gen->names, "%s_mount", vars[0].value), vars[2].value);
     page_emit(page,
-              "\n/* --- ${Service} --- */\n\n"
-              "extern const struct rpc_service ${service};\n"
-              "\n/* Indexes into ${service}.methods. */\n"
-              "enum ${service}_method {\n",
-              vars);
-    for (size_t i = 0; i < service->n_method; i++) {
-        rpc_vars(gen, file, service, service->method[i], vars);
-        page_emit(page, "    ${SERVICE}_${METHOD},\n", vars);
-    }
-    page_emit(page,
-              "    ${SERVICE}_METHOD_COUNT\n};\n"
               "\n/* The server's side. A NULL member answers UNIMPLEMENTED. */\n"
               "struct ${service}_handlers {\n",
               vars);
@@ -150,6 +143,26 @@ static void emit_service(struct page *page, const pb_file *file, const pb_servic
               "*handlers,\n"
               "                      void *owner);\n",
               vars);
+}
+
+static void emit_service(struct page *page, const pb_file *file, const pb_service *service)
+{
+    struct generator *gen = page->gen;
+    struct var vars[METHOD_VARS];
+    rpc_vars(gen, file, service, NULL, vars);
+    names_claim(&gen->names, vars[0].value, vars[2].value);
+    page_emit(page,
+              "\n/* --- ${Service} --- */\n\n"
+              "extern const struct rpc_service ${service};\n"
+              "\n/* Indexes into ${service}.methods. */\n"
+              "enum ${service}_method {\n",
+              vars);
+    for (size_t i = 0; i < service->n_method; i++) {
+        rpc_vars(gen, file, service, service->method[i], vars);
+        page_emit(page, "    ${SERVICE}_${METHOD},\n", vars);
+    }
+    page_emit(page, "    ${SERVICE}_METHOD_COUNT\n};\n", vars);
+    if (service->n_method > 0) emit_handlers(page, file, service);
     for (size_t i = 0; i < service->n_method; i++) {
         rpc_vars(gen, file, service, service->method[i], vars);
         emit_method(page, service->method[i], vars);

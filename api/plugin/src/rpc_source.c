@@ -208,7 +208,7 @@ void emit_rpc_source(struct generator *gen, const pb_file *file)
             rpc_vars(gen, file, service, service->method[j], vars);
             emit_stubs(&page, service->method[j], vars);
         }
-        emit_mount(&page, file, service);
+        if (service->n_method > 0) emit_mount(&page, file, service);
     }
     page_close(&page);
 }
