@@ -26,8 +26,9 @@
  * A new (group, topic) pair starts at the queue's first kept offset: a group sees
  * the whole topic. UpdateOffset (sk_state_encode_seek) moves it anywhere.
  *
- * Threads: none. The owner's one lock guards all of it; borrowed pointers live
- * until the next apply. Names are "namespace%name", or "name" without namespace.
+ * Threads: none. The owner's one lock guards all of it, questions included (they
+ * may write notes of no consequence); borrowed pointers live until the next apply.
+ * Names are "namespace%name", or "name" without namespace.
  * Sources: protocol.md 5.3-5.5 (RocketMQ's POP consumption), design.md 2. */
 #ifndef SK_STATE_STATE_H
 #define SK_STATE_STATE_H
@@ -41,6 +42,12 @@
 #include "base/status.h"
 
 typedef struct sk_state sk_state;
+
+enum {
+    SK_NAME_MAX = 1024,    /* bytes of a topic's or group's name */
+    SK_QUEUES_MAX = 65536, /* of one topic */
+    SK_CHOOSE_MAX = 1024,  /* messages of one choice */
+};
 
 /* Record kinds, as they stand in the log. Numbers are for ever. */
 enum sk_record_kind {
@@ -72,10 +79,12 @@ struct sk_fact {
     struct sk_slice payload;
 };
 
-/* SK_CORRUPT when the payload cannot be what the live broker wrote. */
+/* SK_CORRUPT when the payload cannot be what the live broker wrote; the state is then good for
+ * sk_state_free only. */
 SK_CHECKED struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact);
 
-/* The whole state as bytes, the same bytes for the same state; and back (into a new state). */
+/* The whole state as bytes (appended to *out), the same bytes for the same state; and back, into
+ * a new state, which after SK_CORRUPT is good for sk_state_free only. */
 void sk_state_save(const sk_state *state, struct sk_buffer *out);
 SK_CHECKED struct sk_status sk_state_load(sk_state *state, struct sk_slice bytes);
 
@@ -97,8 +106,8 @@ struct sk_topic {
     uint32_t read_queues, write_queues;
     unsigned permission;      /* SK_PERMIT_* */
     uint64_t created_ms;
-    const uint32_t *queues;   /* the store's queue number of each queue id; max(read, write) many */
-    uint32_t queue_count;
+    const uint32_t *queues;   /* the store's queue number of each queue id */
+    uint32_t queue_count;     /* as many as read or write ever were: fewer hides, never deletes */
 };
 
 const struct sk_topic *sk_state_topic(const sk_state *state, struct sk_slice name);
@@ -110,6 +119,12 @@ size_t sk_state_topic_count(const sk_state *state);
 /* The offset that the next message of this queue gets. */
 uint64_t sk_state_next_offset(const sk_state *state, uint32_t store_queue);
 
+/* Whose queue is that? NULL if no topic has it (any more). */
+const struct sk_topic *sk_state_topic_of_queue(const sk_state *state, uint32_t store_queue,
+                                               uint32_t *queue);
+
+/* A name that exists is a change: queues are added, the rest is replaced. The caller has checked
+ * that there is a topic before it deletes it, and keeps topic->queues: the store drops them. */
 struct sk_topic_change {
     struct sk_slice name;
     enum sk_topic_type type;
@@ -162,7 +177,7 @@ struct sk_choose {
     uint32_t group, topic;       /* ids */
     uint64_t now_ms;
     uint32_t first_queue;        /* where to begin; the caller rotates it */
-    size_t count;                /* at most so many messages, <= 1024 */
+    size_t count;                /* at most so many messages, <= SK_CHOOSE_MAX */
     const uint32_t *tag_hashes;  /* sorted; NULL: everything matches */
     size_t tag_hash_count;
     uint64_t deadline_ms;        /* of the leases */
@@ -177,17 +192,27 @@ struct sk_chosen {
     uint32_t attempt;    /* 1 for the first delivery */
 };
 
-/* Choose messages: returned ones first, then new ones, queue after queue from first_queue; passes
- * over what the filter does not want (that counts as consumed) and what retention took. Fills
- * chosen[0..count) and the DELIVER payload in *out; returns how many were chosen. If 0, *out may
- * still hold a record to write (things passed over); if *out is empty there is nothing to write.
- * Changes nothing. Work per call is bounded (at most 16384 offsets are looked at). */
+/* Choose messages for one receive.
+ *
+ * Order: queue after queue from first_queue; in each queue first what came back (returned, or
+ * its lease ended), lowest offset first, then what is new. Each queue is drained before the next
+ * one is looked at, so nothing starves as long as the caller rotates first_queue.
+ * Filter: what it does not want is passed over, which counts as consumed, also when it came back.
+ * It compares hashes: the caller compares the tags themselves, and acknowledges the rare message
+ * that only its hash let through.
+ * Attempts: not limited here, they only grow; dead letters are to come. Neither the topic's
+ * permission nor `orderly` is looked at.
+ *
+ * Fills chosen[0..count) and the DELIVER payload in *out (which is emptied first); returns how
+ * many were chosen. Whenever *out is not empty it must be appended and applied. 0 chosen and
+ * something in *out: offsets were passed over, and there may be more: choose again at once.
+ * 0 chosen and nothing in *out: wait for a message or for sk_state_next_deadline.
+ * Changes nothing. At most 16384 tags are looked at in one call. */
 size_t sk_state_choose(const sk_state *state, const struct sk_choose *how,
                        const struct sk_queue_view *view, struct sk_chosen *chosen,
                        struct sk_buffer *out);
 
-/* The earliest time at which a lease of (group, topic) ends; UINT64_MAX without leases. May be
- * early, never late. */
+/* The earliest time at which a lease of (group, topic) ends or ended; UINT64_MAX without leases. */
 uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t topic);
 
 /* --- leases ------------------------------------------------------------------------------------ */
@@ -200,6 +225,7 @@ struct sk_lease {
 
 struct sk_lease_info {
     uint64_t deadline_ms;
+    uint64_t given_ms; /* time of the DELIVER record, in whole seconds */
     uint64_t owner;
     uint32_t attempt;
     bool auto_renew;
@@ -210,7 +236,9 @@ bool sk_state_check_lease(const sk_state *state, const struct sk_lease *lease, u
                           struct sk_lease_info *info);
 
 /* Payloads for leases that were just checked. Applying one that is void is no error: that entry
- * has no effect. CHANGE: the new lease id of every entry is the record's position. */
+ * has no effect. CHANGE: the new lease id is the record's position, and there is no more auto
+ * renewal: the consumer said when it wants the message again. A deadline at or before now gives
+ * it back at once. */
 void sk_state_encode_ack(const struct sk_lease *leases, size_t count, struct sk_buffer *out);
 void sk_state_encode_change(const struct sk_lease *lease, uint64_t deadline_ms,
                             struct sk_buffer *out);
@@ -219,7 +247,8 @@ void sk_state_encode_renew(const struct sk_lease *leases, size_t count, uint64_t
 void sk_state_encode_release(const struct sk_lease *leases, size_t count, struct sk_buffer *out);
 
 /* Auto-renewed leases whose deadline is before `before_ms`, or, with only_owner != 0, all of
- * that owner. Stops when fn returns false. */
+ * that owner. A lease that has ended but was given to nobody else is among them: RENEW revives
+ * it. Stops when fn returns false. fn must not apply anything. */
 void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint64_t only_owner,
                                 bool (*fn)(void *arg, const struct sk_lease *lease,
                                            const struct sk_lease_info *info),
@@ -230,7 +259,8 @@ void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint6
 struct sk_cursor {
     uint64_t committed; /* everything below is done */
     uint64_t next;      /* everything from here on was never delivered */
-    uint64_t inflight;  /* leased, as far as the records say */
+    uint64_t inflight;  /* leased, as far as the records say: those that have ended included */
+    uint64_t returned;  /* by a RELEASE; [committed, next) without both is acknowledged */
 };
 /* False if the group never touched that queue. */
 bool sk_state_cursor(const sk_state *state, uint32_t group, uint32_t topic, uint32_t queue,
