@@ -1,0 +1,259 @@
+/* catalogue.c - topics, groups, and which topic the store's queues belong to. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+/* --- the store's queues --------------------------------------------------------------------- */
+
+static struct sk_queue_slot *slot_of(const struct sk_state *state, uint32_t store_queue)
+{
+    size_t page = store_queue / SK_PAGE_QUEUES;
+    if (page >= state->page_count || !state->pages[page]) return NULL;
+    return &state->pages[page]->slots[store_queue % SK_PAGE_QUEUES];
+}
+
+struct sk_queue_slot *sk_queue_slot(const struct sk_state *state, uint32_t store_queue)
+{
+    struct sk_queue_slot *slot = slot_of(state, store_queue);
+    return slot && slot->topic ? slot : NULL;
+}
+
+static struct sk_queue_slot *add_slot(struct sk_state *state, uint32_t store_queue)
+{
+    size_t page = store_queue / SK_PAGE_QUEUES;
+    if (page >= state->page_count) {
+        size_t count = state->page_count ? state->page_count * 2 : 16;
+        while (count <= page) count *= 2;
+        state->pages = sk_realloc(state->pages, count, sizeof *state->pages);
+        memset(state->pages + state->page_count, 0,
+               (count - state->page_count) * sizeof *state->pages);
+        state->page_count = count;
+    }
+    if (!state->pages[page]) state->pages[page] = sk_zalloc(1, sizeof *state->pages[page]);
+    state->pages[page]->used++;
+    return slot_of(state, store_queue);
+}
+
+static void drop_slot(struct sk_state *state, uint32_t store_queue)
+{
+    struct sk_queue_page **page = &state->pages[store_queue / SK_PAGE_QUEUES];
+    (*page)->slots[store_queue % SK_PAGE_QUEUES] = (struct sk_queue_slot){0};
+    if (--(*page)->used == 0) {
+        free(*page);
+        *page = NULL;
+    }
+}
+
+const char *sk_apply_message(struct sk_state *state, const struct sk_fact *fact)
+{
+    struct sk_queue_slot *slot = sk_queue_slot(state, fact->queue);
+    if (!slot) return "no topic has its queue";
+    if (fact->offset != slot->next_offset) return "its offset is not the next one of its queue";
+    if (fact->offset + 1 >= SK_OFFSET_LIMIT) return "its offset is too large";
+    slot->next_offset++;
+    return NULL;
+}
+
+uint64_t sk_state_next_offset(const sk_state *state, uint32_t store_queue)
+{
+    const struct sk_queue_slot *slot = sk_queue_slot(state, store_queue);
+    return slot ? slot->next_offset : 0;
+}
+
+const struct sk_topic *sk_state_topic_of_queue(const sk_state *state, uint32_t store_queue,
+                                               uint32_t *queue)
+{
+    const struct sk_queue_slot *slot = sk_queue_slot(state, store_queue);
+    if (!slot) return NULL;
+    *queue = slot->queue;
+    return &slot->topic->topic;
+}
+
+/* --- topics ----------------------------------------------------------------------------------- */
+
+void sk_topic_add_queue(struct sk_state *state, struct sk_topic_node *topic, uint32_t store_queue,
+                        uint64_t next_offset)
+{
+    uint32_t queue = topic->topic.queue_count++;
+    if ((queue & (queue - 1)) == 0) /* full: the room is a power of two */
+        topic->queues = sk_realloc(topic->queues, queue ? queue * 2 : 1, sizeof *topic->queues);
+    topic->queues[queue] = store_queue;
+    topic->topic.queues = topic->queues;
+    if (store_queue >= state->next_queue) state->next_queue = store_queue + 1;
+
+    struct sk_queue_slot *slot = add_slot(state, store_queue);
+    sk_assert(!slot->topic);
+    *slot = (struct sk_queue_slot){.topic = topic, .next_offset = next_offset, .queue = queue};
+}
+
+static void change_topic(struct sk_topic_node *topic, const struct sk_topic_change *change)
+{
+    topic->topic.type = change->type;
+    topic->topic.mixed = change->mixed;
+    topic->topic.permission = change->permission;
+    topic->topic.read_queues = change->read_queues;
+    topic->topic.write_queues = change->write_queues;
+}
+
+struct sk_topic_node *sk_topic_add(struct sk_state *state, const struct sk_topic_change *change,
+                                   uint32_t id, uint64_t created_ms)
+{
+    struct sk_topic_node *topic = sk_zalloc(1, sizeof *topic);
+    sk_names_add(&state->topics, &topic->named, change->name, id);
+    topic->topic.name = topic->named.name;
+    topic->topic.id = topic->named.id;
+    topic->topic.created_ms = created_ms;
+    change_topic(topic, change);
+    return topic;
+}
+
+static void topic_free(struct sk_state *state, struct sk_topic_node *topic)
+{
+    while (topic->subscriptions) sk_subscription_free(state, topic->subscriptions);
+    for (uint32_t i = 0; i < topic->topic.queue_count; i++) drop_slot(state, topic->queues[i]);
+    sk_names_remove(&state->topics, &topic->named);
+    free(topic->queues);
+    free(topic);
+}
+
+const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact)
+{
+    struct sk_topic_change change;
+    const char *wrong = sk_read_topic(fact->payload, &change);
+    if (wrong) return wrong;
+    uint32_t queues =
+        change.read_queues > change.write_queues ? change.read_queues : change.write_queues;
+    if (queues > UINT32_MAX - 1 - state->next_queue) return "the queue numbers are used up";
+
+    struct sk_topic_node *topic = sk_names_find(&state->topics, change.name);
+    if (topic)
+        change_topic(topic, &change);
+    else
+        topic = sk_topic_add(state, &change, 0, fact->time_ms);
+    while (topic->topic.queue_count < queues)
+        sk_topic_add_queue(state, topic, state->next_queue, 0);
+    state->config_version++;
+    return NULL;
+}
+
+const char *sk_apply_topic_deleted(struct sk_state *state, const struct sk_fact *fact)
+{
+    struct sk_slice name;
+    const char *wrong = sk_read_name(fact->payload, &name);
+    if (wrong) return wrong;
+    struct sk_topic_node *topic = sk_names_find(&state->topics, name);
+    if (!topic) return "there is no such topic";
+    topic_free(state, topic);
+    state->config_version++;
+    return NULL;
+}
+
+static const struct sk_topic *topic_of(const struct sk_topic_node *node)
+{
+    return node ? &node->topic : NULL;
+}
+
+const struct sk_topic *sk_state_topic(const sk_state *state, struct sk_slice name)
+{
+    return topic_of(sk_names_find(&state->topics, name));
+}
+
+const struct sk_topic *sk_state_topic_by_id(const sk_state *state, uint32_t id)
+{
+    return topic_of(sk_names_by_id(&state->topics, id));
+}
+
+const struct sk_topic *sk_state_next_topic(const sk_state *state, size_t *cursor)
+{
+    if (*cursor >= state->topics.count) return NULL;
+    return topic_of((struct sk_topic_node *)state->topics.sorted[(*cursor)++]);
+}
+
+size_t sk_state_topic_count(const sk_state *state) { return state->topics.count; }
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static void change_group(struct sk_group_node *group, const struct sk_group_change *change)
+{
+    group->group.max_attempts = change->max_attempts;
+    group->group.orderly = change->orderly;
+}
+
+struct sk_group_node *sk_group_add(struct sk_state *state, const struct sk_group_change *change,
+                                   uint32_t id, uint64_t created_ms)
+{
+    struct sk_group_node *group = sk_zalloc(1, sizeof *group);
+    sk_names_add(&state->groups, &group->named, change->name, id);
+    group->group.name = group->named.name;
+    group->group.id = group->named.id;
+    group->group.created_ms = created_ms;
+    change_group(group, change);
+    return group;
+}
+
+static void group_free(struct sk_state *state, struct sk_group_node *group)
+{
+    while (group->subscriptions) sk_subscription_free(state, group->subscriptions);
+    sk_names_remove(&state->groups, &group->named);
+    free(group);
+}
+
+const char *sk_apply_group(struct sk_state *state, const struct sk_fact *fact)
+{
+    struct sk_group_change change;
+    const char *wrong = sk_read_group(fact->payload, &change);
+    if (wrong) return wrong;
+    struct sk_group_node *group = sk_names_find(&state->groups, change.name);
+    if (group)
+        change_group(group, &change);
+    else
+        sk_group_add(state, &change, 0, fact->time_ms);
+    state->config_version++;
+    return NULL;
+}
+
+const char *sk_apply_group_deleted(struct sk_state *state, const struct sk_fact *fact)
+{
+    struct sk_slice name;
+    const char *wrong = sk_read_name(fact->payload, &name);
+    if (wrong) return wrong;
+    struct sk_group_node *group = sk_names_find(&state->groups, name);
+    if (!group) return "there is no such group";
+    group_free(state, group);
+    state->config_version++;
+    return NULL;
+}
+
+static const struct sk_group *group_of(const struct sk_group_node *node)
+{
+    return node ? &node->group : NULL;
+}
+
+const struct sk_group *sk_state_group(const sk_state *state, struct sk_slice name)
+{
+    return group_of(sk_names_find(&state->groups, name));
+}
+
+const struct sk_group *sk_state_group_by_id(const sk_state *state, uint32_t id)
+{
+    return group_of(sk_names_by_id(&state->groups, id));
+}
+
+const struct sk_group *sk_state_next_group(const sk_state *state, size_t *cursor)
+{
+    if (*cursor >= state->groups.count) return NULL;
+    return group_of((struct sk_group_node *)state->groups.sorted[(*cursor)++]);
+}
+
+size_t sk_state_group_count(const sk_state *state) { return state->groups.count; }
+
+void sk_catalogue_done(struct sk_state *state)
+{
+    while (state->topics.count) topic_free(state, (struct sk_topic_node *)state->topics.sorted[0]);
+    while (state->groups.count) group_free(state, (struct sk_group_node *)state->groups.sorted[0]);
+    sk_names_done(&state->topics);
+    sk_names_done(&state->groups);
+    free(state->pages);
+}

@@ -1,0 +1,43 @@
+/* state.c - the life of a state, and the one door through which it changes. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+sk_state *sk_state_new(void) { return sk_zalloc(1, sizeof(sk_state)); }
+
+void sk_state_free(sk_state *state)
+{
+    if (!state) return;
+    while (state->subscriptions) sk_subscription_free(state, state->subscriptions);
+    sk_catalogue_done(state);
+    sk_pool_done(&state->pool);
+    free(state);
+}
+
+typedef const char *apply_fn(sk_state *state, const struct sk_fact *fact);
+
+static apply_fn *const appliers[] = {
+    [SK_RECORD_TOPIC] = sk_apply_topic,
+    [SK_RECORD_TOPIC_DELETED] = sk_apply_topic_deleted,
+    [SK_RECORD_GROUP] = sk_apply_group,
+    [SK_RECORD_GROUP_DELETED] = sk_apply_group_deleted,
+    [SK_RECORD_MESSAGE] = sk_apply_message,
+    [SK_RECORD_DELIVER] = sk_apply_deliver,
+    [SK_RECORD_ACK] = sk_apply_leases,
+    [SK_RECORD_CHANGE] = sk_apply_leases,
+    [SK_RECORD_RENEW] = sk_apply_leases,
+    [SK_RECORD_RELEASE] = sk_apply_leases,
+    [SK_RECORD_SEEK] = sk_apply_seek,
+};
+
+struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact)
+{
+    bool known = fact->kind < sizeof appliers / sizeof appliers[0] && appliers[fact->kind];
+    const char *wrong = known ? appliers[fact->kind](state, fact) : "its kind is unknown";
+    if (!wrong) return SK_SUCCESS;
+    return sk_error(SK_CORRUPT, "%s record (kind %u) at position %llu: %s",
+                    sk_record_kind_name(fact->kind), (unsigned)fact->kind,
+                    (unsigned long long)fact->position, wrong);
+}
+
+uint64_t sk_state_config_version(const sk_state *state) { return state->config_version; }

@@ -1,0 +1,131 @@
+/* window.h - which messages of a queue are open for a group, and who holds them.
+ *
+ *      committed                            next
+ *      v                                    v
+ *   ---+--.--L--.--R--.--.--.--.--.--.--.---+----
+ *         |block 0|       (no block)  |bl. 3|
+ *
+ * Below `next` (which the subscription keeps) a message is open, that is leased
+ * (L) or returned (R), or else acknowledged (.). Only open messages cost memory:
+ * they live in blocks of 64 consecutive offsets, and a block without open
+ * messages does not exist. So a million acknowledgements above a stuck message
+ * cost nothing, and the committed offset is the first open one.
+ *
+ * `earliest_ms` of a block and of the window is exact unless `stale`; then the
+ * truth is later. Asking makes it exact again, for which a const window will do:
+ * it is a note to ourselves, no part of the state.
+ *
+ * Threads: none. */
+#ifndef SK_STATE_WINDOW_H
+#define SK_STATE_WINDOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "records.h"
+
+enum { SK_BLOCK_SLOTS = 64, SK_BLOCK_SHIFT = 6 };
+
+#define SK_NEVER UINT64_MAX
+
+/* Of a returned message only `attempt` means anything. */
+struct sk_slot {
+    uint64_t lease;
+    uint64_t deadline_ms;
+    uint64_t owner;
+    uint32_t attempt; /* deliveries so far, the present one included */
+    uint32_t given_s; /* when the lease was given, seconds since 1970 */
+};
+
+struct sk_block {
+    uint64_t leased, returned; /* a bit per slot; never both */
+    uint64_t renewing;         /* of the leased: auto renew */
+    uint64_t earliest_ms;      /* deadline of the leased; SK_NEVER without */
+    bool stale;
+    struct sk_block *next_free;
+    struct sk_slot slots[SK_BLOCK_SLOTS];
+};
+
+struct sk_block_entry {
+    uint64_t index; /* the block holds offsets from index * 64 on */
+    struct sk_block *block;
+};
+
+struct sk_window {
+    struct sk_block_entry *entries; /* entries[head .. head + count), in order of index */
+    size_t head, count, room;
+    uint64_t leased, returned, renewing; /* how many */
+    uint64_t earliest_ms;
+    bool stale;
+
+    /* The subscription's. */
+    struct sk_subscription *subscription;
+    uint32_t queue;
+    struct sk_window *next, *prev;                   /* its windows */
+    struct sk_window *next_renewing, *prev_renewing; /* all of the state with auto-renewed leases */
+    bool listed_renewing;
+};
+
+/* Blocks and windows that were freed, for the next use: delivery and acknowledgement of a
+ * few messages at a time should not go through malloc. */
+struct sk_pool {
+    struct sk_block *blocks;
+    struct sk_window *windows;
+    size_t block_count, window_count;
+};
+
+void sk_pool_done(struct sk_pool *pool);
+struct sk_window *sk_window_new(struct sk_pool *pool);
+void sk_window_free(struct sk_window *w, struct sk_pool *pool);
+
+bool sk_window_is_empty(const struct sk_window *w);
+
+/* The first open offset; SK_NEVER if there is none. */
+uint64_t sk_window_first(const struct sk_window *w);
+
+uint64_t sk_window_earliest(const struct sk_window *w);
+
+/* The block that holds `offset`, and its bit there; NULL if the message is not open. */
+struct sk_block *sk_window_find(const struct sk_window *w, uint64_t offset, unsigned *bit);
+
+/* Lease [first, end). Offsets below `next` must be open: they get one more attempt.
+ * False, with a part done, if one is not. */
+struct sk_terms {
+    uint64_t lease;
+    uint64_t deadline_ms;
+    uint64_t owner;
+    uint32_t given_s;
+    bool auto_renew;
+};
+bool sk_window_lease(struct sk_window *w, struct sk_pool *pool, uint64_t first, uint64_t end,
+                     uint64_t next, const struct sk_terms *terms);
+
+/* Acknowledge whatever is open in [first, end). */
+void sk_window_close(struct sk_window *w, struct sk_pool *pool, uint64_t first, uint64_t end);
+
+/* Do what an ACK, CHANGE, RENEW or RELEASE record says to those messages of [first, end)
+ * that are leased under `lease`. */
+struct sk_settle {
+    enum sk_record_kind kind;
+    uint64_t lease;
+    uint64_t deadline_ms; /* CHANGE, RENEW */
+    uint64_t new_lease;   /* CHANGE */
+};
+void sk_window_settle(struct sk_window *w, struct sk_pool *pool, uint64_t first, uint64_t end,
+                      const struct sk_settle *how);
+
+/* The next block with messages that may be delivered again at now_ms: returned ones, and leased
+ * ones whose deadline came. *at starts at 0. Offset base + i for each bit i of mask. */
+struct sk_due {
+    uint64_t base;
+    uint64_t mask;
+};
+bool sk_window_next_due(const struct sk_window *w, size_t *at, uint64_t now_ms,
+                        struct sk_due *out);
+
+/* For loading: a block, filled by the caller, put behind all others. */
+struct sk_block *sk_block_new(struct sk_pool *pool);
+void sk_window_append_block(struct sk_window *w, uint64_t index, struct sk_block *block);
+
+#endif
