@@ -272,8 +272,9 @@ char *sk_config_origin(const sk_config *config, const char *name)
     return origin_text(sk_setting_find(config->program, name), slot->origin, slot->place);
 }
 
-void sk_config_reload(sk_config *config, const sk_config *fresh, sk_config_changed_fn *changed,
-                      void *arg)
+/* Take over what differs. */
+static void adopt(sk_config *config, const sk_config *fresh, sk_config_changed_fn *changed,
+                  void *arg)
 {
     for (size_t i = 0; i < config->program->count; i++) {
         const struct sk_setting *s = &config->program->settings[i];
@@ -285,6 +286,31 @@ void sk_config_reload(sk_config *config, const sk_config *fresh, sk_config_chang
             replace(config, s, now->text, &v, now->origin, now->place);
         if (changed) changed(arg, s->name, applies);
     }
+}
+
+/* What came from flags and environment, once more. */
+static struct sk_status keep_strong(const sk_config *config, sk_config *fresh)
+{
+    for (size_t i = 0; i < config->program->count; i++) {
+        const struct slot *slot = &config->slots[i];
+        if (slot->origin >= SK_FROM_ENVIRONMENT)
+            SK_TRY(
+                sk_config_set(fresh, config->program->settings[i].name, slot->text, slot->origin));
+    }
+    return SK_SUCCESS;
+}
+
+struct sk_status sk_config_reread(sk_config *config, sk_config_changed_fn *changed, void *arg)
+{
+    void *values = sk_zalloc(1, config->program->values_bytes);
+    sk_config *fresh = sk_config_new(config->program, values);
+    struct sk_status s = keep_strong(config, fresh);
+    if (sk_ok(s) && config->file) s = sk_config_read_file(fresh, config->file);
+    if (sk_ok(s) && config->program->check) s = config->program->check(values);
+    if (sk_ok(s)) adopt(config, fresh, changed, arg);
+    sk_config_free(fresh);
+    free(values);
+    return s;
 }
 
 /* --- environment and command line ----------------------------------------------------------------

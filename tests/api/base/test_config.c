@@ -32,6 +32,7 @@ static const struct sk_program toy = {
     .summary = "A toy.",
     .settings = toy_settings,
     .count = sizeof toy_settings / sizeof toy_settings[0],
+    .values_bytes = sizeof(struct toy_config),
     .check = toy_check,
 };
 
@@ -309,16 +310,37 @@ START_TEST(command_lines_are_read_or_explained)
 }
 END_TEST
 
-START_TEST(reload_applies_what_it_may)
+static void rewrite(const char *path, const char *text)
 {
-    struct toy_config fresh_values;
-    sk_config *fresh = sk_config_new(&toy, &fresh_values);
-    expect_ok(sk_config_set(fresh, "legs", "9", SK_FROM_FILE));
-    expect_ok(sk_config_set(fresh, "title", "dog", SK_FROM_FILE));
-    sk_config_reload(config, fresh, NULL, NULL);
-    sk_config_free(fresh);
-    ck_assert_int_eq(values.legs, 4);      /* waits for a restart */
-    ck_assert_str_eq(values.title, "dog"); /* RELOAD */
+    FILE *out = fopen(path, "w");
+    ck_assert_ptr_nonnull(out);
+    fputs(text, out);
+    fclose(out);
+}
+
+static void note_change(void *arg, const char *name, bool applied)
+{
+    char *notes = arg;
+    snprintf(notes + strlen(notes), 60 - strlen(notes), "%c%s ", applied ? '+' : '-', name);
+}
+
+START_TEST(rereading_applies_what_it_may)
+{
+    char path[32], notes[64] = "";
+    write_file(path, "legs: 1\ntitle: cat\nfur: none\n");
+    const char *argv[] = {"toy", "--fur", "short", "--config", path};
+    enum sk_config_request request;
+    expect_ok(sk_config_load(config, 5, argv, NULL, &request));
+    rewrite(path, "legs: 2\ntitle: dog\nfur: curly\n");
+    expect_ok(sk_config_reread(config, note_change, notes));
+    ck_assert_str_eq(notes, "-legs +title ");
+    ck_assert_int_eq(values.legs, 1); /* waits for a restart */
+    ck_assert_str_eq(values.title, "dog");
+    ck_assert_int_eq(values.fur, 0); /* the flag still wins */
+    rewrite(path, "title: tiger-shark\n");
+    ck_assert(!sk_ok(sk_config_reread(config, note_change, notes)));
+    ck_assert_str_eq(values.title, "dog");
+    unlink(path);
 }
 END_TEST
 
@@ -371,7 +393,7 @@ static Suite *config_suite(void)
     tcase_add_test(tc, an_absent_file_is_told);
     tcase_add_test(tc, flag_beats_environment_beats_file_beats_default);
     tcase_add_loop_test(tc, command_lines_are_read_or_explained, 0, ROWS(lines));
-    tcase_add_test(tc, reload_applies_what_it_may);
+    tcase_add_test(tc, rereading_applies_what_it_may);
     tcase_add_test(tc, every_setting_is_in_help_docs_and_print);
     suite_add_tcase(suite, tc);
     return suite;

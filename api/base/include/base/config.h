@@ -87,6 +87,7 @@ struct sk_program {
     const char *summary; /* one sentence for --help */
     const struct sk_setting *settings;
     size_t count;
+    size_t values_bytes; /* sizeof the struct */
     /* Rules between settings; may be NULL. Called once all values are in. */
     struct sk_status (*check)(const void *values);
 };
@@ -143,12 +144,13 @@ const char *sk_config_file(const sk_config *config);
 const char *sk_config_text(const sk_config *config, const char *name);
 char *sk_config_origin(const sk_config *config, const char *name);
 
-/* Copy the settings marked RELOAD from `fresh` (loaded anew, same program) into `config`
- * and its values. Calls changed(arg, name, applied) for each setting that differs; applied
- * is false for those that wait for a restart. */
+/* Read the file again, and take over what changed in settings marked RELOAD; flags and
+ * environment still win. Calls changed(arg, name, applied) for each setting whose value in
+ * the file now differs; applied is false for those that wait for a restart. On an error
+ * nothing changed. */
 typedef void sk_config_changed_fn(void *arg, const char *name, bool applied);
-void sk_config_reload(sk_config *config, const sk_config *fresh, sk_config_changed_fn *changed,
-                      void *arg);
+SK_CHECKED struct sk_status sk_config_reread(sk_config *config, sk_config_changed_fn *changed,
+                                             void *arg);
 
 void sk_config_print_help(const struct sk_program *program, FILE *out);
 /* One line each: name = value, and its origin. */
