@@ -63,18 +63,26 @@ bool sk_log_enabled(enum sk_log_level level);
 void sk_log_write(struct sk_log_site *site, enum sk_log_level level, const char *message,
                   const struct sk_log_field *fields, size_t count);
 
-#define sk_log(level, message, ...)                                                                \
+/* sk_log(level, message, fields…); there may be no fields. */
+#define sk_log(level, ...) SK_LOG_(level, __VA_ARGS__, (struct sk_log_field){0})
+
+/* The usual ending of a failure: sk_log_status(level, message, status, fields…) adds the
+ * status' code and text. */
+#define sk_log_status(level, message, ...)                                                         \
+    SK_LOG_STATUS_(level, message, __VA_ARGS__, (struct sk_log_field){0})
+
+/* Behind both: the last field is an end mark, so that there is always one. */
+#define SK_LOG_STATUS_(level, message, status, ...)                                                \
+    SK_LOG_(level, message, sk_text("code", sk_code_name((status).code)),                          \
+            sk_text("detail", (status).detail), __VA_ARGS__)
+
+#define SK_LOG_(level, message, ...)                                                               \
     do {                                                                                           \
         static struct sk_log_site sk_site_;                                                        \
-        const struct sk_log_field sk_fields_[] = {{0}, ##__VA_ARGS__};                             \
+        const struct sk_log_field sk_fields_[] = {__VA_ARGS__};                                    \
         if (sk_log_enabled(level))                                                                 \
-            sk_log_write(&sk_site_, level, message, sk_fields_ + 1,                                \
+            sk_log_write(&sk_site_, level, message, sk_fields_,                                    \
                          sizeof sk_fields_ / sizeof sk_fields_[0] - 1);                            \
     } while (0)
-
-/* The usual ending of a failure: level, message and the status' code and text. */
-#define sk_log_status(level, message, status, ...)                                                 \
-    sk_log(level, message, sk_text("code", sk_code_name((status).code)),                           \
-           sk_text("detail", (status).detail), ##__VA_ARGS__)
 
 #endif
