@@ -146,6 +146,7 @@ struct sk_status rpc_server_start(rpc_server *server)
     sk_assert(server->state == SERVER_NEW);
     for (struct rpc_route *route = server->routes; route; route = route->next)
         register_route(server, route);
+    rpc_health_start(server);
     grpc_server_start(server->core);
     server->state = SERVER_SERVING;
     rpc_server_post_all(server);

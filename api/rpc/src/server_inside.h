@@ -76,6 +76,8 @@ void rpc_server_unpark(struct rpc_server *server, struct rpc_call *call);
 
 /* --- health.c, reflection.c ------------------------------------------------------------ */
 
+/* Every name mounted is SERVING from now on, unless it was set otherwise. */
+void rpc_health_start(struct rpc_server *server);
 void rpc_health_drain(struct rpc_health *health);
 void rpc_health_free(struct rpc_health *health);
 void rpc_reflection_free(struct rpc_reflection *reflection);
