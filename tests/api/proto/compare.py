@@ -3,14 +3,14 @@
 
     compare.py --ours DIR [--protoc PROTOC] [--include DIR...] [--cache DIR]
 
-Fetches official RocketMQ 5 client packages (and gRPC's own health and reflection) from their registries (pinned below, without
-their dependencies, into a cache), takes the protocol's descriptors out of them, and compares
+Fetches official RocketMQ 5 client packages, and gRPC's own health and reflection, from their
+registries (pinned below, without their dependencies, into a cache), takes the protocol's descriptors out of them, and compares
 message by message, field by field (name, number, type, label, presence, oneof, JSON name), enum
 by enum and method by method. What only we have is printed and is fine (our API is newer than
 most clients); what they have and we have not, or have otherwise, is a failure: exit 1.
 
 The cache is --cache, or $SKUA_CACHE, or ~/.cache/skua; a second run needs no network.
-Needs pip, npm and tar.
+Needs Python's venv, npm and tar.
 """
 
 import argparse
@@ -50,14 +50,18 @@ def once(cache, name, make):
     return folder
 
 
-def pip_into(folder, *packages):
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip += ["--root-user-action", "ignore"]
-    subprocess.run([*pip, "--no-deps", "--target", folder, *packages], check=True)
+def fetch_pip(cache, package):
+    """A package from PyPI without its dependencies, as a folder to import from."""
 
+    def make_venv(folder):
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
 
-def fetch_python(cache, package):
-    return once(cache, package, lambda folder: pip_into(folder, package))
+    def make(folder):
+        python = once(cache, "venv", make_venv) / "bin" / "python"
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--no-deps", "--target", folder, package], check=True)
+
+    return once(cache, package, make)
 
 
 def fetch_node(cache):
@@ -145,7 +149,7 @@ class Api:
             )
 
 
-# --- the comparison --------------------------------------------------------------------------------
+# --- the comparison ------------------------------------------------------------------------------
 
 KINDS = ("messages", "fields", "enums", "values", "methods")
 
@@ -226,12 +230,12 @@ def main():
     ]
     wrong = 0
     for source, files, package, least_fields in sources:
-        files = files or from_python(fetch_python(args.cache, source))
+        files = files or from_python(fetch_pip(args.cache, source))
         theirs = Api(files, package)
         wrong += compare(f"{source}: {package}", Api(ours, package), theirs, least_fields)
     # The same under its later name; no package of that age holds it.
     later = Api(ours, "grpc.reflection.v1")
-    as_before = Api(from_python(fetch_python(args.cache, REFLECTION)), "grpc.reflection.v1alpha")
+    as_before = Api(from_python(fetch_pip(args.cache, REFLECTION)), "grpc.reflection.v1alpha")
     as_before.rename("grpc.reflection.v1alpha.", "grpc.reflection.v1.")
     wrong += compare(f"{REFLECTION}, renamed: grpc.reflection.v1", later, as_before, 20)
     print(f"\n{'FAILED' if wrong else 'OK'}: {wrong} differences")
@@ -246,7 +250,7 @@ def default_cache():
 def load_protobuf(cache):
     """protobuf at the version pinned here, whatever this Python has."""
     global descriptor_pb2
-    sys.path.insert(0, str(once(cache, PROTOBUF, lambda folder: pip_into(folder, PROTOBUF))))
+    sys.path.insert(0, str(fetch_pip(cache, PROTOBUF)))
     from google.protobuf import descriptor_pb2
 
 
