@@ -4,10 +4,11 @@
     compare.py --ours DIR [--protoc PROTOC] [--include DIR...] [--cache DIR]
 
 Fetches official RocketMQ 5 client packages, and gRPC's own health and reflection, from their
-registries (pinned below, without their dependencies, into a cache), takes the protocol's descriptors out of them, and compares
-message by message, field by field (name, number, type, label, presence, oneof, JSON name), enum
-by enum and method by method. What only we have is printed and is fine (our API is newer than
-most clients); what they have and we have not, or have otherwise, is a failure: exit 1.
+registries (pinned below, without their dependencies, into a cache), takes the protocol's
+descriptors out of them, and compares message by message, field by field (name, number, type,
+label, presence, oneof, JSON name), enum by enum and method by method. What only we have is
+printed and is fine (our API is newer than most clients); what they have and we have not, or
+have otherwise, is a failure: exit 1.
 
 The cache is --cache, or $SKUA_CACHE, or ~/.cache/skua; a second run needs no network.
 Needs Python's venv, npm and tar.
