@@ -16,6 +16,8 @@ struct sk_gate {
     struct sk_gate_waiter *last;     /* guarded by lock */
     bool closed;                     /* guarded by lock */
     struct sk_status why;            /* guarded by lock */
+    sk_gate_demand_fn *demand;
+    void *demand_arg;
 };
 
 sk_gate *sk_gate_new(uint64_t cursor)
@@ -90,8 +92,15 @@ static void insert(sk_gate *g, struct sk_gate_waiter *w) SK_REQUIRES(g->lock)
     w->waiting = true;
 }
 
+void sk_gate_on_wait(sk_gate *g, sk_gate_demand_fn *fn, void *arg)
+{
+    g->demand = fn;
+    g->demand_arg = arg;
+}
+
 void sk_gate_wait(sk_gate *g, struct sk_gate_waiter *w)
 {
+    uint64_t position = w->position; /* once parked, w may be woken and freed at any time */
     w->waiting = false;
     struct sk_status status = SK_SUCCESS;
     if (sk_gate_cursor(g) < w->position) {
@@ -101,7 +110,10 @@ void sk_gate_wait(sk_gate *g, struct sk_gate_waiter *w)
         if (park) insert(g, w);
         else if (!passed) status = g->why;
         sk_mutex_unlock(&g->lock);
-        if (park) return;
+        if (park) {
+            if (g->demand) g->demand(g->demand_arg, position);
+            return;
+        }
     }
     w->fn(w->arg, status);
 }

@@ -43,6 +43,11 @@ uint64_t sk_gate_cursor(const sk_gate *gate);
  * A smaller value is ignored. */
 void sk_gate_advance(sk_gate *gate, uint64_t cursor);
 
+/* Tell somebody, on the waiter's thread and with no lock held, that a position is being waited
+ * for: it is what makes a lazy flusher move. Set once, before the first wait. */
+typedef void sk_gate_demand_fn(void *arg, uint64_t position);
+void sk_gate_on_wait(sk_gate *gate, sk_gate_demand_fn *fn, void *arg);
+
 /* Fill w->position, fn and arg first. Woken when cursor >= position. */
 void sk_gate_wait(sk_gate *gate, struct sk_gate_waiter *w);
 
