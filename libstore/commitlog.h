@@ -1,0 +1,127 @@
+/* commitlog.h - the segments in a row: append, roll, sync, find. Private to libstore.
+ *
+ *      begin                          flushed   tail      zeroed
+ *        v                               v        v          v
+ *   +----+-------------+----+------------------------------------------+----+- - - - -+
+ *   |head| rec rec pad |head| rec rec rec rec rec |00000000000| (holes)|head| spare   |
+ *   +----+-------------+----+------------------------------------------+----+- - - - -+
+ *     segment 0          segment 1 = active                              prepared ahead
+ *
+ * Invariants: begin <= flushed <= tail; all three only grow. A batch lies in one segment.
+ * Between tail and the end of the active segment there is nothing but zeros.
+ *
+ * Threads: one writer (append) at a time; sync, prepare, pin from any thread. */
+#ifndef SK_STORE_COMMITLOG_H
+#define SK_STORE_COMMITLOG_H
+
+#include "base/bytes.h"
+#include "base/thread.h"
+#include "record.h"
+#include "segment.h"
+
+enum {
+    SK_ZERO_FIRST = 256 * 1024,      /* written when a segment is made */
+    SK_ZERO_CHUNK = 512 * 1024,      /* written and synced at a time by the helper */
+    SK_ZERO_AHEAD = 8 * 1024 * 1024, /* how far ahead of the tail it works */
+};
+
+struct sk_commitlog {
+    struct sk_vfs *vfs;
+    char *dir;
+    uint64_t store_id;
+    uint64_t segment_bytes;
+    _Atomic uint64_t begin, tail, flushed;
+
+    struct sk_mutex lock;
+    struct sk_segment **segments; /* ascending, without gaps; guarded by lock */
+    size_t count;                 /* guarded by lock */
+    size_t sealed;                /* so many of them need no descriptor any more; under lock */
+    struct sk_segment *spare;     /* the next one, prepared; guarded by create_lock */
+    struct sk_mutex create_lock;  /* one maker of segments at a time; before lock */
+    struct sk_segment *active;    /* the last of segments; the writer's */
+
+    struct sk_mutex zero_lock;
+    struct sk_cond zero_idle;
+    _Atomic uint64_t zeroed; /* pre-written up to here; written under zero_lock */
+    bool zeroing;            /* [zeroed, zeroed + a chunk) is being written; under zero_lock */
+
+    struct sk_mutex sync_lock; /* one sync at a time */
+    struct sk_buffer scratch;  /* the writer's */
+    bool broken;               /* the writer's: a failed append could not be undone */
+};
+
+/* Open the segments of `dir` (any number, also none) without looking at the records. With
+ * `writable` leftovers of a crash are removed and the last segment can be appended to. */
+SK_CHECKED struct sk_status sk_commitlog_open(struct sk_commitlog *log, struct sk_vfs *vfs,
+                                              const char *dir, uint64_t store_id,
+                                              uint64_t segment_bytes, bool writable);
+void sk_commitlog_done(struct sk_commitlog *log);
+
+/* Make the first segment, of an empty log. */
+SK_CHECKED struct sk_status sk_commitlog_create(struct sk_commitlog *log);
+
+/* Put a segment at the end of the row, as the active one. */
+void sk_commitlog_activate(struct sk_commitlog *log, struct sk_segment *segment);
+
+/* Where records end, found by recovery: from here on they are appended. The segments after it
+ * are removed, and whatever its segment holds behind it becomes zeros, durably. */
+SK_CHECKED struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail);
+
+/* Append all records as one batch. On failure nothing is left behind, or `broken` is set. */
+SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,
+                                                const struct sk_append *records, size_t count,
+                                                struct sk_span *spans);
+
+/* Make everything up to the present tail durable. After an error never call it again. */
+SK_CHECKED struct sk_status sk_commitlog_sync(struct sk_commitlog *log);
+
+/* Work ahead of the tail: zeros, and the next segment. *more: call again. An error is as bad as
+ * one of sync. */
+SK_CHECKED struct sk_status sk_commitlog_prepare(struct sk_commitlog *log, bool *more);
+/* Is there such work? Cheap; asked after each append. */
+bool sk_commitlog_wants_prepare(const struct sk_commitlog *log);
+
+/* The segment that holds `position`, held for the caller; NULL if there is none. */
+struct sk_segment *sk_commitlog_pin(struct sk_commitlog *log, uint64_t position);
+
+/* Delete the oldest segment (never the active one). */
+SK_CHECKED struct sk_status sk_commitlog_drop_oldest(struct sk_commitlog *log);
+
+static inline uint64_t sk_commitlog_tail(const struct sk_commitlog *log)
+{
+    /* Pairs with the release in append: who sees the tail sees the bytes below it. */
+    return atomic_load_explicit(&log->tail, memory_order_acquire);
+}
+static inline uint64_t sk_commitlog_flushed(const struct sk_commitlog *log)
+{
+    return atomic_load_explicit(&log->flushed, memory_order_acquire);
+}
+static inline uint64_t sk_commitlog_begin(const struct sk_commitlog *log)
+{
+    return atomic_load_explicit(&log->begin, memory_order_acquire);
+}
+/* First place for a record in the segment that holds `position`. */
+static inline uint64_t sk_commitlog_base(const struct sk_commitlog *log, uint64_t position)
+{
+    return position - position % log->segment_bytes;
+}
+
+/* --- walking --------------------------------------------------------------------------- */
+
+/* One record after the other, across segments; pads are passed over. */
+struct sk_walk {
+    struct sk_commitlog *log;
+    struct sk_segment *segment; /* held; NULL before the first step */
+    uint64_t position;          /* of the next frame */
+    uint64_t limit;             /* do not look at or above */
+    uint64_t highest_flushed;   /* of the frames seen */
+};
+
+struct sk_walk sk_walk_from(struct sk_commitlog *log, uint64_t position, uint64_t limit);
+void sk_walk_done(struct sk_walk *walk);
+/* The next frame; *position is its place. ABSENT and DAMAGED leave the walk standing there, with
+ * the place in *position too; ABSENT also at the end of the last segment, and at the limit. */
+enum sk_frame_verdict sk_walk_next(struct sk_walk *walk, struct sk_frame *out, uint64_t *position,
+                                   const char **why);
+
+#endif
