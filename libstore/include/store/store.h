@@ -28,8 +28,9 @@
  * retried: the store stops (committed gate closed with SK_IO, appends refused)
  * and `failed` is called once; the process must exit and open anew.
  *
- * Threads: one writer at a time (sk_store_append, sk_store_snapshot and the
- * owner's state share the owner's lock); readers take no lock of the owner.
+ * Threads: one writer at a time (sk_store_append, sk_store_drop_queue and the
+ * owner's state share the owner's lock); readers take no lock of the owner, and
+ * everything under "without the owner's lock" must be called so.
  * Rules: reliability.md 1.5; bytes: FORMAT.md. */
 #ifndef SK_STORE_STORE_H
 #define SK_STORE_STORE_H
@@ -47,7 +48,11 @@
 struct sk_vfs;                   /* store/vfs.h: the disk, or a test's idea of one */
 typedef struct sk_store sk_store;
 
-enum { SK_NO_QUEUE = UINT32_MAX };
+#define SK_NO_QUEUE UINT32_MAX
+/* Queue numbers lie below this; memory follows the highest one, so hand them out densely. */
+#define SK_MAX_QUEUES ((uint32_t)1 << 24)
+/* Most records in one append. */
+#define SK_MAX_BATCH 1024
 
 /* --- records ------------------------------------------------------------------------- */
 
@@ -87,6 +92,8 @@ struct sk_fold {
     struct sk_status (*apply)(void *owner, const struct sk_record *record);
     /* Write the whole state to *out; called under the owner's lock. */
     void (*save)(void *owner, struct sk_buffer *out);
+    /* Does the queue still exist? Asked at the end of opening; may be NULL: all do. */
+    bool (*keeps)(void *owner, uint32_t queue);
     void *owner;
 };
 
@@ -97,7 +104,7 @@ struct sk_store_options {
     enum sk_flush_mode flush;
     uint64_t segment_bytes;      /* 0: 1 GiB; fixed when the directory is made */
     uint64_t snapshot_bytes;     /* a snapshot is due after this much log; 0: 128 MiB */
-    uint64_t flush_interval_ms;  /* async: fdatasync at least so often; 0: 500 */
+    uint64_t flush_interval_ms;  /* fdatasync at least so often while there is need; 0: 500 */
     uint64_t retention_ms;       /* 0: keep for ever */
     uint64_t retention_bytes;    /* 0: no limit */
     unsigned disk_refuse_percent; /* sends are refused above; 0: 95 */
@@ -105,11 +112,14 @@ struct sk_store_options {
     struct sk_vfs *vfs;          /* NULL: the real disk */
     const struct sk_clock *clock; /* NULL: the real clock */
     struct sk_fold fold;
-    /* The disk failed for good; called once, from any thread. */
+    /* The next three are called with fold.owner; each may be NULL.
+     * The disk failed for good; called once, from any thread, no lock held. */
     void (*failed)(void *owner, struct sk_status why);
-    /* A lock of the owner to hold around fold.save and retention; NULL in single-threaded use. */
+    /* The owner's lock, which the store's own threads hold around fold.save. */
     void (*lock)(void *owner);
     void (*unlock)(void *owner);
+    /* No threads: nothing is flushed, cleaned or saved unless asked for. For tests and tools. */
+    bool manual;
 };
 
 struct sk_recovery { /* what opening found; for one log line */
@@ -132,26 +142,39 @@ void sk_store_close(sk_store *store);
 
 /* --- writing (under the owner's lock) --------------------------------------------------- */
 
-/* Append all or nothing. spans[i] is record i's place. When this returns OK readers can find the
- * records and they survive the process. SK_FULL: the disk is above its mark (`urgent` appends,
+/* Append all or nothing, also across a power cut: 1 .. SK_MAX_BATCH records, together smaller
+ * than a segment. spans[i] is record i's place. When this returns OK readers can find the
+ * records and they survive the process. Call sk_store_publish after releasing the lock. SK_FULL: the disk is above its mark (`urgent` appends,
  * such as acks, may go on into the reserve). SK_IO: the store has failed. */
 SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
                                             size_t count, bool urgent, struct sk_span *spans);
 
-/* Has enough been written since the last snapshot? Then a snapshot is taken by the store's own
- * janitor thread; tests call sk_store_snapshot themselves. */
+/* --- without the owner's lock ----------------------------------------------------------- */
+
+/* Tell those who wait what the last append committed: in ASYNC mode moves the committed gate and
+ * calls on_commit, in SYNC mode the flusher does so and this costs nothing. The waiters' functions
+ * run on the calling thread, which is why it is not done inside append. */
+void sk_store_publish(sk_store *store);
+
+/* Make everything appended so far durable, now, on the calling thread; wakes who waited. */
+SK_CHECKED struct sk_status sk_store_flush(sk_store *store);
+
+/* Flush, then save the owner's state and the queue index; takes the owner's lock itself, for
+ * fold.save. The janitor thread does this every snapshot_bytes; tests do it themselves. */
 SK_CHECKED struct sk_status sk_store_snapshot(sk_store *store);
 
 /* --- cursors ---------------------------------------------------------------------------- */
 
-/* The gate whose cursor is `committed`. Waiting on it in SYNC mode is what starts a flush. */
+/* The gate whose cursor is `committed`. Waiting on it in SYNC mode is what starts a flush: a
+ * record that nobody waits for becomes durable within flush_interval_ms. */
 sk_gate *sk_store_committed(sk_store *store);
 uint64_t sk_store_committed_position(const sk_store *store);
 uint64_t sk_store_tail(const sk_store *store);
 uint64_t sk_store_begin(const sk_store *store);
 
 /* Called, with no lock held, each time the committed cursor has moved: long polls hang on this.
- * Set once, before the first append. */
+ * From the flusher (SYNC) or any thread that publishes (ASYNC), perhaps two at once, so
+ * `committed` may come out of order. Set once, before the first append. */
 void sk_store_on_commit(sk_store *store, void (*fn)(void *owner, uint64_t committed), void *owner);
 
 /* --- queues ----------------------------------------------------------------------------- */
@@ -197,12 +220,14 @@ void sk_unpin(void *pin); /* NULL is fine; any thread, also after sk_store_close
 
 /* --- retention -------------------------------------------------------------------------- */
 
-/* Delete old segments as the options say; the janitor thread does so every ten seconds, tests
- * call it themselves. Returns how many went. Under the owner's lock. */
+/* Look at the disk's fill level, and delete old segments as the options say: never the active
+ * one, nor what the older of the two kept snapshots needs. The janitor thread does so every ten
+ * seconds, tests call it themselves. Returns how many went. Needs no lock of the owner. */
 size_t sk_store_retain(sk_store *store);
 
 struct sk_store_stats {
     uint64_t segments, log_bytes, index_bytes, appended_records, appended_bytes, flushes, snapshots;
+    uint64_t snapshot_failures; /* tried again ten seconds later */
     uint64_t snapshot_position, flushed;
     unsigned disk_used_percent;
     bool refusing; /* the disk is too full for sends */

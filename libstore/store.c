@@ -1,0 +1,272 @@
+/* store.c - the door: append, read, cursors, and the wiring of the rooms behind it. */
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "disk.h"
+#include "snapshot.h"
+#include "store_impl.h"
+
+/* --- failing ---------------------------------------------------------------------------- */
+
+void sk_store_mark_failed(sk_store *store, struct sk_status why)
+{
+    sk_mutex_lock(&store->fail_lock);
+    if (!atomic_load(&store->failed)) {
+        store->why = sk_error(SK_IO, "the store stopped: %s", sk_status_text(&why));
+        atomic_store(&store->failed, true);
+    }
+    sk_mutex_unlock(&store->fail_lock);
+    sk_store_poke(&store->flusher);
+}
+
+struct sk_status sk_store_why(sk_store *store)
+{
+    if (!atomic_load_explicit(&store->failed, memory_order_acquire)) return SK_SUCCESS;
+    sk_mutex_lock(&store->fail_lock);
+    struct sk_status why = store->why;
+    sk_mutex_unlock(&store->fail_lock);
+    return why;
+}
+
+void sk_store_announce_failure(sk_store *store)
+{
+    sk_mutex_lock(&store->fail_lock);
+    bool now = atomic_load(&store->failed) && !store->announced;
+    if (now) store->announced = true;
+    struct sk_status why = store->why;
+    sk_mutex_unlock(&store->fail_lock);
+    if (!now) return;
+    sk_gate_close(store->gate, why);
+    if (store->options.failed) store->options.failed(store->options.fold.owner, why);
+}
+
+/* --- appending ---------------------------------------------------------------------------- */
+
+static struct sk_status check_one(sk_store *store, const struct sk_append *r)
+{
+    if (r->kind < 1 || r->kind > 127)
+        return sk_error(SK_INVALID, "a record's kind is 1..127, not %u", r->kind);
+    if (r->queue == SK_NO_QUEUE) return SK_SUCCESS;
+    uint64_t expected = 0;
+    if (r->queue >= SK_MAX_QUEUES)
+        return sk_error(SK_INVALID, "queue number %u is too large", r->queue);
+    if (!sk_index_claim(store->index, r->queue, r->offset, &expected))
+        return sk_error(SK_INVALID, "queue %u: offset %" PRIu64 " comes next, not %" PRIu64,
+                        r->queue, expected, r->offset);
+    return SK_SUCCESS;
+}
+
+static void unclaim(sk_store *store, const struct sk_append *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (records[i].queue != SK_NO_QUEUE) sk_index_unclaim(store->index, records[i].queue);
+}
+
+static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
+{
+    SK_TRY(sk_store_why(store));
+    if (count == 0 || count > SK_MAX_BATCH)
+        return sk_error(SK_INVALID, "a batch has 1..%d records, not %zu", SK_MAX_BATCH, count);
+    if (!urgent && atomic_load_explicit(&store->refusing, memory_order_relaxed))
+        return sk_error(SK_FULL,
+                        "the disk of '%s' is %u %% full and sends are refused above %u %%: free "
+                        "some room, shorten the retention, or raise the limit",
+                        store->paths.root, atomic_load(&store->disk_used_percent),
+                        store->options.disk_refuse_percent);
+    return SK_SUCCESS;
+}
+
+static void index_batch(sk_store *store, const struct sk_append *records, size_t count,
+                        const struct sk_span *spans)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].queue == SK_NO_QUEUE) continue;
+        bool fits = sk_index_add(store->index,
+                                 &(struct sk_record){.queue = records[i].queue,
+                                                     .offset = records[i].offset,
+                                                     .tag_hash = records[i].tag_hash,
+                                                     .span = spans[i]},
+                                 false);
+        sk_assert(fits); /* it was claimed */
+    }
+}
+
+struct sk_status sk_store_append(sk_store *store, const struct sk_append *records, size_t count,
+                                 bool urgent, struct sk_span *spans)
+{
+    SK_TRY(may_append(store, count, urgent));
+    size_t claimed = 0;
+    struct sk_status s = SK_SUCCESS;
+    while (claimed < count && sk_ok(s = check_one(store, &records[claimed]))) claimed++;
+    if (sk_ok(s)) s = sk_commitlog_append(&store->log, records, count, spans);
+    if (!sk_ok(s)) {
+        unclaim(store, records, claimed);
+        if (store->log.broken) sk_store_mark_failed(store, s);
+        return s;
+    }
+    index_batch(store, records, count, spans);
+    atomic_fetch_add_explicit(&store->appended_records, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->appended_bytes, spans[count - 1].end - spans[0].begin,
+                              memory_order_relaxed);
+    if (sk_commitlog_wants_prepare(&store->log) || sk_index_wants_write(store->index))
+        sk_store_poke(&store->helper);
+    if (sk_store_snapshot_is_due(store)) sk_store_poke(&store->janitor);
+    return SK_SUCCESS;
+}
+
+/* --- committing --------------------------------------------------------------------------- */
+
+static void announce_commit(sk_store *store)
+{
+    uint64_t committed = sk_store_committed_position(store);
+    sk_gate_advance(store->gate, committed);
+    if (store->on_commit) store->on_commit(store->on_commit_owner, committed);
+}
+
+void sk_store_publish(sk_store *store)
+{
+    if (store->options.flush == SK_FLUSH_ASYNC) announce_commit(store);
+    if (store->options.manual) sk_store_announce_failure(store);
+}
+
+static void raise_committed(sk_store *store, uint64_t flushed)
+{
+    uint64_t seen = atomic_load(&store->committed);
+    while (seen < flushed && !atomic_compare_exchange_weak(&store->committed, &seen, flushed)) {
+    }
+}
+
+struct sk_status sk_store_flush(sk_store *store)
+{
+    struct sk_status s = sk_store_why(store);
+    uint64_t before = sk_commitlog_flushed(&store->log);
+    if (sk_ok(s) && sk_commitlog_tail(&store->log) > before) {
+        s = sk_commitlog_sync(&store->log);
+        if (!sk_ok(s)) sk_store_mark_failed(store, s);
+    }
+    if (!sk_ok(s)) {
+        sk_store_announce_failure(store);
+        return s;
+    }
+    uint64_t flushed = sk_commitlog_flushed(&store->log);
+    if (flushed == before) return SK_SUCCESS;
+    atomic_fetch_add_explicit(&store->flushes, 1, memory_order_relaxed);
+    sk_watermark_advance(&store->watermark, flushed);
+    raise_committed(store, flushed);
+    if (store->options.flush == SK_FLUSH_SYNC) announce_commit(store);
+    return SK_SUCCESS;
+}
+
+sk_gate *sk_store_committed(sk_store *store) { return store->gate; }
+
+uint64_t sk_store_committed_position(const sk_store *store)
+{
+    if (store->options.flush == SK_FLUSH_ASYNC) return sk_commitlog_tail(&store->log);
+    return atomic_load_explicit(&store->committed, memory_order_acquire);
+}
+
+uint64_t sk_store_tail(const sk_store *store) { return sk_commitlog_tail(&store->log); }
+uint64_t sk_store_begin(const sk_store *store) { return sk_commitlog_begin(&store->log); }
+
+void sk_store_on_commit(sk_store *store, void (*fn)(void *owner, uint64_t committed), void *owner)
+{
+    store->on_commit_owner = owner;
+    store->on_commit = fn;
+}
+
+/* --- queues --------------------------------------------------------------------------------- */
+
+struct sk_queue_range sk_store_queue(const sk_store *store, uint32_t queue)
+{
+    return sk_index_range(store->index, queue);
+}
+
+void sk_store_drop_queue(sk_store *store, uint32_t queue) { sk_index_drop(store->index, queue); }
+
+size_t sk_store_lookup(sk_store *store, uint32_t queue, uint64_t offset, size_t count,
+                       struct sk_index_entry *out)
+{
+    return sk_index_lookup(store->index, queue, offset, count, out);
+}
+
+/* The time of the record at an offset; false when it cannot be read any more. */
+static bool time_at(sk_store *store, uint32_t queue, uint64_t offset, uint64_t *time_ms)
+{
+    struct sk_index_entry entry;
+    struct sk_pinned pinned;
+    if (sk_store_lookup(store, queue, offset, 1, &entry) == 0) return false;
+    if (!sk_ok(sk_store_read(store, entry.position, &pinned))) return false;
+    *time_ms = pinned.record.time_ms;
+    sk_unpin(pinned.pin);
+    return true;
+}
+
+uint64_t sk_store_offset_by_time(sk_store *store, uint32_t queue, uint64_t time_ms)
+{
+    struct sk_queue_range range = sk_store_queue(store, queue);
+    uint64_t low = range.min, high = range.max;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2, time = 0;
+        /* What retention took away meanwhile, or rot, lies before the answer. */
+        if (!time_at(store, queue, middle, &time) || time < time_ms) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+struct sk_status sk_store_read(sk_store *store, uint64_t position, struct sk_pinned *out)
+{
+    struct sk_commitlog *log = &store->log;
+    struct sk_segment *segment = NULL;
+    if (position % SK_RECORD_ALIGN == 0 && position < sk_commitlog_tail(log) &&
+        position % log->segment_bytes >= SK_HEADER_BYTES)
+        segment = sk_commitlog_pin(log, position);
+    if (!segment) return sk_error(SK_NOT_FOUND, "no record at position %" PRIu64, position);
+
+    struct sk_frame frame;
+    const char *why;
+    enum sk_frame_verdict v = sk_record_parse(sk_segment_from(segment, position), log->store_id,
+                                              position, &frame, &why);
+    if (v != SK_FRAME_VALID || frame.kind == SK_RECORD_PAD) {
+        struct sk_status s =
+            sk_error(SK_CORRUPT, "segment '%s/%020" PRIu64 ".log' byte %" PRIu64 ": %s",
+                     store->paths.log, segment->base, position - segment->base, why);
+        sk_segment_unref(segment);
+        return s;
+    }
+    *out = (struct sk_pinned){.record = sk_frame_record(&frame, position), .pin = segment};
+    return SK_SUCCESS;
+}
+
+void sk_pin_ref(void *pin) { sk_segment_ref(pin); }
+void sk_unpin(void *pin) { sk_segment_unref(pin); }
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+struct sk_store_stats sk_store_stats(sk_store *store)
+{
+    sk_mutex_lock(&store->log.lock);
+    uint64_t segments = store->log.count;
+    sk_mutex_unlock(&store->log.lock);
+    return (struct sk_store_stats){
+        .segments = segments,
+        .log_bytes = segments * store->segment_bytes,
+        .index_bytes = sk_index_bytes(store->index),
+        .appended_records = atomic_load(&store->appended_records),
+        .appended_bytes = atomic_load(&store->appended_bytes),
+        .flushes = atomic_load(&store->flushes),
+        .snapshots = atomic_load(&store->snapshots),
+        .snapshot_failures = atomic_load(&store->snapshot_failures),
+        .snapshot_position = atomic_load(&store->snapshot_position),
+        .flushed = sk_commitlog_flushed(&store->log),
+        .disk_used_percent = atomic_load(&store->disk_used_percent),
+        .refusing = atomic_load(&store->refusing),
+    };
+}

@@ -1,0 +1,86 @@
+/* store_impl.h - the store's inside, shared by store.c (opening, appending, reading), recover.c,
+ * threads.c (flusher, helper, janitor) and retain.c. */
+#ifndef SK_STORE_IMPL_H
+#define SK_STORE_IMPL_H
+
+#include <stdatomic.h>
+
+#include "base/thread.h"
+#include "commitlog.h"
+#include "index.h"
+#include "store/store.h"
+#include "store/vfs.h"
+#include "watermark.h"
+
+/* A thread that sleeps until it is poked or its time has come. */
+struct sk_sleeper {
+    struct sk_mutex lock;
+    struct sk_cond wake;
+    pthread_t thread;
+    bool started;
+    bool stop;            /* guarded by lock */
+    _Atomic bool poked;   /* there is work */
+    uint64_t wanted;      /* the flusher's: flush up to here now; guarded by lock */
+};
+
+struct sk_store_paths {
+    char *root, *log, *index, *snapshot, *lock, *identity, *watermark;
+};
+
+struct sk_store {
+    struct sk_store_options options; /* with the defaults filled in; dir is not kept */
+    struct sk_store_paths paths;
+    struct sk_vfs *vfs;
+    const struct sk_clock *clock;
+    uint64_t store_id;
+    uint64_t segment_bytes;
+    int lock_fd;
+
+    struct sk_commitlog log;
+    bool log_open;
+    struct sk_watermark watermark;
+    bool watermark_open;
+    sk_index *index;
+    sk_gate *gate;
+    _Atomic uint64_t committed; /* SYNC: only grows, under nothing; ASYNC: unused, see tail */
+    void (*on_commit)(void *owner, uint64_t committed);
+    void *on_commit_owner;
+
+    _Atomic bool failed; /* appends are refused */
+    struct sk_mutex fail_lock;
+    struct sk_status why; /* guarded by fail_lock, written once */
+    bool announced;       /* guarded by fail_lock */
+
+    struct sk_mutex snapshot_lock;      /* one snapshot or retention at a time */
+    _Atomic uint64_t snapshot_position; /* of the newest */
+    uint64_t older_position;            /* of the one before it, 0: none; under snapshot_lock */
+    _Atomic uint64_t snapshot_not_before_us; /* after a failure */
+
+    _Atomic bool refusing;
+    _Atomic unsigned disk_used_percent;
+    _Atomic uint64_t appended_records, appended_bytes, flushes, snapshots, snapshot_failures;
+
+    struct sk_sleeper flusher, helper, janitor;
+};
+
+/* recover.c */
+SK_CHECKED struct sk_status sk_store_recover(sk_store *store, struct sk_recovery *out);
+
+/* threads.c */
+SK_CHECKED struct sk_status sk_store_start_threads(sk_store *store);
+void sk_store_stop_threads(sk_store *store);
+void sk_store_poke(struct sk_sleeper *sleeper);
+/* For sk_gate_on_wait: somebody waits for `position`. */
+void sk_store_demand(void *store, uint64_t position);
+bool sk_store_snapshot_is_due(const sk_store *store);
+
+/* store.c: the store has failed. mark is safe under any lock; announce closes the gate and calls
+ * `failed`, once, and needs to be called with none. */
+void sk_store_mark_failed(sk_store *store, struct sk_status why);
+void sk_store_announce_failure(sk_store *store);
+SK_CHECKED struct sk_status sk_store_why(sk_store *store); /* OK while it has not failed */
+
+/* retain.c */
+void sk_store_look_at_disk(sk_store *store);
+
+#endif
