@@ -24,7 +24,7 @@ struct names {
 struct sk_status sk_server_new(const struct sk_server_settings *settings, rpc_server **out)
 {
     struct rpc_server_options options = {
-        .pollers = settings->rpc_threads,
+        .pollers = settings->pollers,
         .max_request_bytes = settings->max_request_bytes,
         .max_metadata_bytes = settings->max_metadata_bytes,
         .call_budget_bytes = settings->max_call_bytes,

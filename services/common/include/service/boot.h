@@ -47,10 +47,10 @@ struct sk_server_settings {
     const char *tls_cert, *tls_key;  /* "" for a self-signed pair in data_dir */
     const char *tls_names;           /* more names for it, separated by commas */
     const char *data_dir;
-    unsigned rpc_threads;
+    unsigned pollers;
     uint64_t max_request_bytes, max_metadata_bytes, max_call_bytes;
     unsigned max_streams;
-    unsigned handshake_timeout_ms, drain_timeout_ms;
+    unsigned handshake_timeout_ms, drain_grace_ms;
 };
 
 /* From a struct that has the fields of service/server.def and `listen`. */
@@ -61,13 +61,13 @@ struct sk_server_settings {
                                  .tls_key = (c)->tls_key,                                          \
                                  .tls_names = (c)->tls_names,                                      \
                                  .data_dir = (dir),                                                \
-                                 .rpc_threads = (unsigned)(c)->rpc_threads,                        \
-                                 .max_request_bytes = (c)->max_request_size_bytes,                 \
+                                 .pollers = (unsigned)(c)->pollers,                        \
+                                 .max_request_bytes = (c)->max_request_bytes,                 \
                                  .max_metadata_bytes = (c)->max_metadata_size_bytes,               \
                                  .max_call_bytes = (c)->max_call_memory_bytes,                     \
                                  .max_streams = (unsigned)(c)->max_streams,                        \
                                  .handshake_timeout_ms = (unsigned)(c)->handshake_timeout_ms,      \
-                                 .drain_timeout_ms = (unsigned)(c)->drain_timeout_ms})
+                                 .drain_grace_ms = (unsigned)(c)->drain_grace_ms})
 
 /* A server with health and reflection mounted. */
 SK_CHECKED struct sk_status sk_server_new(const struct sk_server_settings *settings,

@@ -33,6 +33,20 @@ struct sk_settings_rules {
     int32_t max_lite_topic_size;           /* 64 */
 };
 
+/* From a struct that has the fields of service/clients.def. */
+#define SK_SETTINGS_RULES(c)                                                                       \
+    ((struct sk_settings_rules){                                                                   \
+        .max_body_bytes = (c)->max_body_bytes,                                                     \
+        .skip_type_check = !(c)->check_message_type,                                               \
+        .producer_max_attempts = (int32_t)(c)->producer_attempts,                                  \
+        .producer_backoff_initial_ms = (c)->producer_backoff_initial_ms,                           \
+        .producer_backoff_max_ms = (c)->producer_backoff_max_ms,                                   \
+        .producer_backoff_multiplier = (int32_t)(c)->producer_backoff_multiplier,                  \
+        .receive_batch_size = (int32_t)(c)->max_receive_batch,                                     \
+        .long_polling_ms = (c)->max_long_polling_ms,                                               \
+        .lite_subscription_quota = (int32_t)(c)->lite_subscription_quota,                          \
+        .max_lite_topic_size = (int32_t)(c)->max_lite_topic})
+
 /* What is known of the consumer group; zeroed if nothing is. */
 struct sk_group_facts {
     bool orderly;
