@@ -38,8 +38,12 @@ static bool doze(struct sk_sleeper *s, uint64_t timeout_us)
 void sk_store_demand(void *arg, uint64_t position)
 {
     sk_store *store = arg;
-    if (store->options.flush == SK_FLUSH_ASYNC || store->options.manual) return;
     uint64_t tail = sk_commitlog_tail(&store->log);
+    if (store->options.flush == SK_FLUSH_ASYNC) {
+        sk_gate_advance(store->gate, tail); /* it is committed; only nobody has published it yet */
+        return;
+    }
+    if (store->options.manual) return;
     if (position > tail) position = tail;
     sk_mutex_lock(&store->flusher.lock);
     bool more = position > store->flusher.wanted;
@@ -68,6 +72,7 @@ static void *flusher_body(void *arg)
         if (!failed && (since_us >= interval_us || somebody_waits(store))) {
             struct sk_status s = sk_store_flush(store);
             (void)s; /* marked and announced by itself */
+            sk_store_publish(store); /* ASYNC: for owners who forgot to */
             last_us = sk_mono_us(store->clock);
             if (somebody_waits(store)) continue;
             since_us = 0;

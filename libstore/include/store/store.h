@@ -92,9 +92,9 @@ struct sk_fold {
     struct sk_status (*apply)(void *owner, const struct sk_record *record);
     /* Write the whole state to *out; called under the owner's lock. */
     void (*save)(void *owner, struct sk_buffer *out);
+    void *owner;
     /* Does the queue still exist? Asked at the end of opening; may be NULL: all do. */
     bool (*keeps)(void *owner, uint32_t queue);
-    void *owner;
 };
 
 enum sk_flush_mode { SK_FLUSH_SYNC, SK_FLUSH_ASYNC };
