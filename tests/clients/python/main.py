@@ -23,7 +23,8 @@ def emit(**line):
 
 
 def note(text):
-    print(f"{time.strftime('%H:%M:%S')} python: {text}", file=sys.stderr, flush=True)
+    line = " ".join(text.split())[:300]  # gRPC's errors have many lines.
+    print(f"{time.strftime('%H:%M:%S', time.gmtime())} python: {line}", file=sys.stderr, flush=True)
 
 
 def retry(what, action, give_up_s):
