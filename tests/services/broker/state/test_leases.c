@@ -1,0 +1,268 @@
+/* Leases: who holds a message, until when, and what ACK, CHANGE, RENEW and RELEASE do to it. */
+#include <string.h>
+
+#include "support/suite.h"
+#include "world.h"
+
+static struct world w;
+static uint32_t topic, group;
+static struct sk_lease leases[SK_CHOOSE_MAX];
+static struct sk_chosen chosen[SK_CHOOSE_MAX];
+static struct sk_lease_info info;
+
+static void setup(void)
+{
+    world_init(&w);
+    topic = world_topic(&w, "orders", 2);
+    group = world_group(&w, "billing");
+    world_send(&w, topic, 0, 100, 0);
+}
+
+static void teardown(void) { world_done(&w); }
+
+static size_t receive(size_t count, bool auto_renew, uint64_t owner)
+{
+    struct world_receive how = {.group = group, .topic = topic, .count = count,
+                                .auto_renew = auto_renew, .owner = owner};
+    return world_receive(&w, &how, leases, chosen);
+}
+
+static bool is_good(const struct sk_lease *lease)
+{
+    return sk_state_check_lease(w.state, lease, w.now_ms, &info);
+}
+
+START_TEST(a_lease_tells_who_has_it_and_until_when)
+{
+    w.now_ms = 5000999;
+    ck_assert_uint_eq(receive(1, true, 42), 1);
+    ck_assert(is_good(leases));
+    ck_assert_uint_eq(info.deadline_ms, 5001999);
+    ck_assert_uint_eq(info.given_ms, 5000000);
+    ck_assert_uint_eq(info.owner, 42);
+    ck_assert_uint_eq(info.attempt, 1);
+    ck_assert(info.auto_renew);
+}
+END_TEST
+
+/* How a good lease must be changed so that it is no more. */
+static const struct {
+    const char *name;
+    struct sk_lease add;
+    uint64_t later_ms;
+} wrong[] = {
+    {"another group", {.group = 1}, 0},
+    {"another topic", {.topic = 1}, 0},
+    {"another queue", {.queue = 1}, 0},
+    {"a queue that is not", {.queue = 1000}, 0},
+    {"the next offset", {.offset = 1}, 0},
+    {"an offset far off", {.offset = 1ull << 61}, 0},
+    {"another lease id", {.lease = 1}, 0},
+    {"at its end", {0}, 1000},
+    {"long after its end", {0}, 100000},
+};
+
+START_TEST(only_the_present_lease_is_good)
+{
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    struct sk_lease lease = leases[0];
+    ck_assert(is_good(&lease));
+    lease.group += wrong[_i].add.group;
+    lease.topic += wrong[_i].add.topic;
+    lease.queue += wrong[_i].add.queue;
+    lease.offset += wrong[_i].add.offset;
+    lease.lease += wrong[_i].add.lease;
+    w.now_ms += wrong[_i].later_ms;
+    ck_assert_msg(!is_good(&lease), "%s", wrong[_i].name);
+    if (wrong[_i].later_ms) return;
+    world_ack(&w, &lease, 1);
+    ck_assert_msg(is_good(leases), "%s: was acknowledged all the same", wrong[_i].name);
+}
+END_TEST
+
+START_TEST(an_acknowledged_message_never_comes_back)
+{
+    ck_assert_uint_eq(receive(3, false, 1), 3);
+    world_ack(&w, leases, 3);
+    for (int i = 0; i < 3; i++) ck_assert(!is_good(&leases[i]));
+    world_ack(&w, leases, 3);
+    ck_assert_uint_eq(world_cursor(&w, group, topic, 0).committed, 3);
+    w.now_ms += 10000;
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    ck_assert_uint_eq(chosen[0].offset, 3);
+}
+END_TEST
+
+START_TEST(a_late_ack_counts_until_someone_else_has_the_message)
+{
+    ck_assert_uint_eq(receive(2, false, 1), 2);
+    struct sk_lease old[2] = {leases[0], leases[1]};
+    w.now_ms += 1000;
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    ck_assert_uint_eq(chosen[0].offset, 0);
+    world_ack(&w, old, 2); /* 0 belongs to another by now, 1 to nobody */
+    ck_assert(is_good(leases));
+    struct sk_cursor c = world_cursor(&w, group, topic, 0);
+    ck_assert_uint_eq(c.committed, 0);
+    ck_assert_uint_eq(c.inflight, 1);
+}
+END_TEST
+
+START_TEST(change_gives_a_new_lease_and_ends_auto_renewal)
+{
+    ck_assert_uint_eq(receive(1, true, 1), 1);
+    struct sk_lease old = leases[0], lease = old;
+    world_change(&w, &lease, w.now_ms + 50);
+    ck_assert_uint_ne(lease.lease, old.lease);
+    ck_assert(!is_good(&old));
+    ck_assert(is_good(&lease));
+    ck_assert_uint_eq(info.deadline_ms, w.now_ms + 50);
+    ck_assert(!info.auto_renew);
+    world_ack(&w, &old, 1);
+    ck_assert(is_good(&lease));
+    w.now_ms += 50;
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    ck_assert_uint_eq(chosen[0].offset, 0);
+    ck_assert_uint_eq(chosen[0].attempt, 2);
+}
+END_TEST
+
+START_TEST(change_to_now_gives_it_back_at_once)
+{
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    world_change(&w, leases, w.now_ms);
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    ck_assert_uint_eq(chosen[0].attempt, 2);
+}
+END_TEST
+
+START_TEST(renew_keeps_the_lease_and_its_attempt)
+{
+    ck_assert_uint_eq(receive(2, true, 1), 2);
+    world_renew(&w, leases, 2, w.now_ms + 9000);
+    w.now_ms += 8999;
+    ck_assert(is_good(leases));
+    ck_assert_uint_eq(info.attempt, 1);
+    ck_assert(info.auto_renew);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), w.now_ms + 1);
+    w.now_ms++;
+    ck_assert(!is_good(leases));
+}
+END_TEST
+
+START_TEST(released_messages_come_back_at_once_and_uncounted)
+{
+    ck_assert_uint_eq(receive(3, true, 1), 3);
+    world_release(&w, leases, 2);
+    ck_assert(!is_good(leases));
+    struct sk_cursor c = world_cursor(&w, group, topic, 0);
+    ck_assert_uint_eq(c.inflight, 1);
+    ck_assert_uint_eq(c.returned, 2);
+    ck_assert_uint_eq(c.committed, 0);
+    ck_assert_uint_eq(receive(3, false, 1), 3);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_uint_eq(chosen[i].offset, (uint64_t)i);
+        ck_assert_uint_eq(chosen[i].attempt, 1);
+    }
+    ck_assert_uint_eq(chosen[2].offset, 3);
+}
+END_TEST
+
+START_TEST(the_next_deadline_is_the_earliest_of_all_queues)
+{
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), UINT64_MAX);
+    uint64_t start = w.now_ms;
+    world_send(&w, topic, 1, 1, 0);
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    struct sk_lease first = leases[0];
+    w.now_ms += 10;
+    struct world_receive how = {.group = group, .topic = topic, .count = 1, .first_queue = 1};
+    ck_assert_uint_eq(world_receive(&w, &how, leases, chosen), 1);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), start + 1000);
+    world_ack(&w, &first, 1);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), start + 1010);
+    world_ack(&w, leases, 1);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), UINT64_MAX);
+}
+END_TEST
+
+struct seen {
+    size_t count, stop_after;
+    uint64_t offsets[8];
+};
+
+static bool see(void *arg, const struct sk_lease *lease, const struct sk_lease_info *i)
+{
+    struct seen *seen = arg;
+    ck_assert(i->auto_renew);
+    ck_assert_uint_eq(lease->group, group);
+    seen->offsets[seen->count++] = lease->offset;
+    return seen->count != seen->stop_after;
+}
+
+START_TEST(auto_renewed_leases_are_found_by_time_and_by_owner)
+{
+    ck_assert_uint_eq(receive(2, true, 1), 2); /* offsets 0, 1 */
+    struct sk_lease first = leases[0];
+    ck_assert_uint_eq(receive(1, false, 1), 1); /* 2 */
+    w.now_ms += 100;
+    ck_assert_uint_eq(receive(2, true, 2), 2); /* 3, 4 */
+
+    struct seen seen = {0};
+    sk_state_each_auto_renewed(w.state, w.now_ms + 901, 0, see, &seen);
+    ck_assert_uint_eq(seen.count, 2);
+    ck_assert_uint_eq(seen.offsets[0], 0);
+    ck_assert_uint_eq(seen.offsets[1], 1);
+
+    seen = (struct seen){0};
+    sk_state_each_auto_renewed(w.state, 0, 2, see, &seen);
+    ck_assert_uint_eq(seen.count, 2);
+    ck_assert_uint_eq(seen.offsets[0], 3);
+
+    seen = (struct seen){.stop_after = 3};
+    sk_state_each_auto_renewed(w.state, UINT64_MAX, 0, see, &seen);
+    ck_assert_uint_eq(seen.count, 3);
+
+    world_ack(&w, &first, 1);
+    world_release(&w, leases, 2);
+    seen = (struct seen){0};
+    sk_state_each_auto_renewed(w.state, UINT64_MAX, 0, see, &seen);
+    ck_assert_uint_eq(seen.count, 1);
+    ck_assert_uint_eq(seen.offsets[0], 1);
+}
+END_TEST
+
+START_TEST(payloads_stay_small)
+{
+    ck_assert_uint_eq(receive(32, false, 1), 32);
+    ck_assert_uint_le(w.facts[w.fact_count - 1].payload.len, 32);
+    world_ack(&w, leases, 32);
+    ck_assert_uint_le(w.facts[w.fact_count - 1].payload.len, 16);
+    ck_assert_uint_eq(receive(32, false, 1), 32);
+    for (int i = 0; i < 16; i++) leases[i] = leases[2 * i]; /* every second one */
+    world_ack(&w, leases, 16);
+    ck_assert_uint_le(w.facts[w.fact_count - 1].payload.len, 16 + 16 * 4);
+}
+END_TEST
+
+static Suite *leases_suite(void)
+{
+    Suite *suite = suite_create("broker/state/leases");
+    TCase *tc = tcase_create("leases");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_lease_tells_who_has_it_and_until_when);
+    tcase_add_loop_test(tc, only_the_present_lease_is_good, 0, ROWS(wrong));
+    tcase_add_test(tc, an_acknowledged_message_never_comes_back);
+    tcase_add_test(tc, a_late_ack_counts_until_someone_else_has_the_message);
+    tcase_add_test(tc, change_gives_a_new_lease_and_ends_auto_renewal);
+    tcase_add_test(tc, change_to_now_gives_it_back_at_once);
+    tcase_add_test(tc, renew_keeps_the_lease_and_its_attempt);
+    tcase_add_test(tc, released_messages_come_back_at_once_and_uncounted);
+    tcase_add_test(tc, the_next_deadline_is_the_earliest_of_all_queues);
+    tcase_add_test(tc, auto_renewed_leases_are_found_by_time_and_by_owner);
+    tcase_add_test(tc, payloads_stay_small);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+SUITE_MAIN(leases_suite)

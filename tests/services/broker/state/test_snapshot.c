@@ -1,0 +1,135 @@
+/* Snapshots: the same bytes for the same state, and no bytes that bring the loader down. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/suite.h"
+#include "world.h"
+
+static struct world w;
+
+static void setup(void)
+{
+    static struct sk_lease leases[SK_CHOOSE_MAX];
+    static struct sk_chosen chosen[SK_CHOOSE_MAX];
+    world_init(&w);
+    world_topic(&w, "gone", 3);
+    uint32_t topic = world_topic(&w, "orders", 2), other = world_topic(&w, "bills", 1);
+    uint32_t group = world_group(&w, "billing"), audit = world_group(&w, "audit");
+    world_delete_topic(&w, "gone");
+    world_send(&w, topic, 0, 300, 0);
+    world_send(&w, topic, 1, 10, 0);
+    world_send(&w, other, 0, 3, 0);
+
+    struct world_receive how = {.group = group, .topic = topic, .count = 200, .auto_renew = true};
+    ck_assert_uint_eq(world_receive(&w, &how, leases, chosen), 200);
+    world_ack(&w, leases + 1, 130);
+    world_release(&w, leases + 140, 10);
+    world_change(&w, &leases[0], w.now_ms + 123);
+    how.group = audit;
+    ck_assert_uint_eq(world_receive(&w, &how, leases, chosen), 200);
+    world_ack(&w, leases, 200);
+    world_seek(&w, audit, other, 0, 2);
+}
+
+static void teardown(void) { world_done(&w); }
+
+START_TEST(a_loaded_state_is_the_same)
+{
+    sk_state *reloaded = world_reload(&w), *replayed = world_replay(&w), *empty = sk_state_new();
+    ck_assert_uint_eq(sk_state_hash(reloaded), sk_state_hash(w.state));
+    ck_assert_uint_eq(sk_state_hash(replayed), sk_state_hash(w.state));
+    ck_assert_uint_ne(sk_state_hash(empty), sk_state_hash(w.state));
+    sk_state_free(reloaded);
+    sk_state_free(replayed);
+    sk_state_free(empty);
+}
+END_TEST
+
+START_TEST(an_empty_state_can_be_saved_too)
+{
+    struct sk_buffer b = {0};
+    sk_state *empty = sk_state_new(), *loaded = sk_state_new();
+    sk_state_save(empty, &b);
+    ck_assert(sk_ok(sk_state_load(loaded, sk_buffer_slice(&b))));
+    ck_assert_uint_eq(sk_state_hash(empty), sk_state_hash(loaded));
+    sk_buffer_done(&b);
+    sk_state_free(empty);
+    sk_state_free(loaded);
+}
+END_TEST
+
+START_TEST(save_appends)
+{
+    struct sk_buffer b = {0};
+    sk_buffer_put_u32(&b, 0xfeedface);
+    sk_state_save(w.state, &b);
+    sk_state *loaded = sk_state_new();
+    ck_assert(sk_ok(sk_state_load(loaded, sk_slice_of(b.data + 4, b.len - 4))));
+    sk_buffer_done(&b);
+    sk_state_free(loaded);
+}
+END_TEST
+
+/* Load a copy of exactly `len` bytes: a sanitizer sees the byte behind. */
+static struct sk_status load(const uint8_t *data, size_t len, bool *same)
+{
+    uint8_t *copy = memcpy(malloc(len + !len), data, len);
+    sk_state *state = sk_state_new();
+    struct sk_status s = sk_state_load(state, sk_slice_of(copy, len));
+    if (sk_ok(s)) *same = sk_state_hash(state) == sk_state_hash(w.state);
+    sk_state_free(state);
+    free(copy);
+    return s;
+}
+
+START_TEST(a_snapshot_cut_anywhere_is_refused)
+{
+    struct sk_buffer b = {0};
+    bool same = false;
+    sk_state_save(w.state, &b);
+    for (size_t len = 0; len < b.len; len++) {
+        struct sk_status s = load(b.data, len, &same);
+        if (s.code != SK_CORRUPT) ck_abort_msg("cut after %zu bytes: %s", len, sk_code_name(s.code));
+    }
+    sk_buffer_put_u8(&b, 0);
+    ck_assert_int_eq(load(b.data, b.len, &same).code, SK_CORRUPT);
+    sk_buffer_done(&b);
+}
+END_TEST
+
+START_TEST(a_damaged_byte_is_refused_or_makes_a_difference)
+{
+    struct sk_buffer b = {0};
+    sk_state_save(w.state, &b);
+    size_t refused = 0;
+    for (size_t at = 0; at < b.len; at++)
+        for (unsigned mask = 1; mask < 256; mask <<= 1) {
+            bool same = false;
+            b.data[at] ^= (uint8_t)mask;
+            struct sk_status s = load(b.data, b.len, &same);
+            b.data[at] ^= (uint8_t)mask;
+            if (sk_ok(s) ? same : s.code != SK_CORRUPT)
+                ck_abort_msg("bit %u of byte %zu: %s", mask, at, sk_status_text(&s));
+            refused += !sk_ok(s);
+        }
+    ck_assert_uint_gt(refused, 0);
+    sk_buffer_done(&b);
+}
+END_TEST
+
+static Suite *snapshot_suite(void)
+{
+    Suite *suite = suite_create("broker/state/snapshot");
+    TCase *tc = tcase_create("snapshot");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_loaded_state_is_the_same);
+    tcase_add_test(tc, an_empty_state_can_be_saved_too);
+    tcase_add_test(tc, save_appends);
+    tcase_add_test(tc, a_snapshot_cut_anywhere_is_refused);
+    tcase_add_test(tc, a_damaged_byte_is_refused_or_makes_a_difference);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+SUITE_MAIN(snapshot_suite)
