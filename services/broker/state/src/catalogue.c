@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 
-/* --- the store's queues --------------------------------------------------------------------- */
+/* --- the store's queues ------------------------------------------------------------------ */
 
 static struct sk_queue_slot *slot_of(const struct sk_state *state, uint32_t store_queue)
 {
@@ -71,7 +71,7 @@ const struct sk_topic *sk_state_topic_of_queue(const sk_state *state, uint32_t s
     return &slot->topic->topic;
 }
 
-/* --- topics ----------------------------------------------------------------------------------- */
+/* --- topics ------------------------------------------------------------------------------ */
 
 void sk_topic_add_queue(struct sk_state *state, struct sk_topic_node *topic, uint32_t store_queue,
                         uint64_t next_offset)
@@ -171,9 +171,12 @@ const struct sk_topic *sk_state_next_topic(const sk_state *state, size_t *cursor
     return topic_of((struct sk_topic_node *)state->topics.sorted[(*cursor)++]);
 }
 
-size_t sk_state_topic_count(const sk_state *state) { return state->topics.count; }
+size_t sk_state_topic_count(const sk_state *state)
+{
+    return state->topics.count;
+}
 
-/* --- groups ----------------------------------------------------------------------------------- */
+/* --- groups ------------------------------------------------------------------------------ */
 
 static void change_group(struct sk_group_node *group, const struct sk_group_change *change)
 {
@@ -247,7 +250,10 @@ const struct sk_group *sk_state_next_group(const sk_state *state, size_t *cursor
     return group_of((struct sk_group_node *)state->groups.sorted[(*cursor)++]);
 }
 
-size_t sk_state_group_count(const sk_state *state) { return state->groups.count; }
+size_t sk_state_group_count(const sk_state *state)
+{
+    return state->groups.count;
+}
 
 void sk_catalogue_done(struct sk_state *state)
 {

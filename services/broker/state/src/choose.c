@@ -107,14 +107,17 @@ static void choose_due(struct chooser *c, const struct visit *v)
         choose_due_of_block(c, v, due, w);
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 static void choose_new_filtered(struct chooser *c, const struct visit *v)
 {
     uint32_t tags[TAGS_AT_ONCE];
     for (uint64_t at = v->next; at < v->visible && !is_full(c);) {
-        size_t want = (size_t)smaller(smaller(v->visible - at, TAGS_AT_ONCE),
-                                      LOOK_AT_MOST - c->looked);
+        size_t want =
+            (size_t)smaller(smaller(v->visible - at, TAGS_AT_ONCE), LOOK_AT_MOST - c->looked);
         size_t got = c->view->tags(c->view->owner, v->store_queue, at, want, tags);
         if (got == 0) return;
         for (size_t i = 0; i < got && c->count < c->how->count; i++, at++, c->looked++) {
@@ -189,7 +192,7 @@ size_t sk_state_choose(const sk_state *state, const struct sk_choose *how,
     return c.count;
 }
 
-/* --- apply ------------------------------------------------------------------------------------ */
+/* --- apply ------------------------------------------------------------------------------- */
 
 struct delivery {
     struct sk_subscription *sub;

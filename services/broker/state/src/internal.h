@@ -74,7 +74,7 @@ struct sk_state {
     struct sk_pool pool;
 };
 
-/* --- catalogue.c: topics, groups, the store's queues ---------------------------------------- */
+/* --- catalogue.c: topics, groups, the store's queues ------------------------------------- */
 
 const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact);
 const char *sk_apply_topic_deleted(struct sk_state *state, const struct sk_fact *fact);
@@ -93,7 +93,7 @@ struct sk_group_node *sk_group_add(struct sk_state *state, const struct sk_group
 struct sk_queue_slot *sk_queue_slot(const struct sk_state *state, uint32_t store_queue);
 void sk_catalogue_done(struct sk_state *state);
 
-/* --- subscription.c: tracks and their windows ------------------------------------------------ */
+/* --- subscription.c: tracks and their windows -------------------------------------------- */
 
 struct sk_subscription *sk_subscription_find(const struct sk_state *state, uint32_t group,
                                              uint32_t topic);
@@ -114,7 +114,7 @@ void sk_track_settle(struct sk_state *state, struct sk_subscription *sub, struct
 void sk_track_seek(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track,
                    uint64_t offset);
 
-/* --- the records of consumption ---------------------------------------------------------------- */
+/* --- the records of consumption ---------------------------------------------------------- */
 
 const char *sk_apply_deliver(struct sk_state *state, const struct sk_fact *fact); /* choose.c */
 const char *sk_apply_leases(struct sk_state *state, const struct sk_fact *fact);  /* leases.c */

@@ -1,7 +1,7 @@
 /* leases.c - questions about leases, and the records that end or change them. */
 #include "internal.h"
 
-/* --- questions ---------------------------------------------------------------------------------- */
+/* --- questions --------------------------------------------------------------------------- */
 
 static struct sk_lease_info info_of(const struct sk_block *block, unsigned bit)
 {
@@ -65,7 +65,7 @@ void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint6
     }
 }
 
-/* --- apply ------------------------------------------------------------------------------------ */
+/* --- apply ------------------------------------------------------------------------------- */
 
 /* ACK, CHANGE, RENEW, RELEASE. Whatever it names that is not there any more is no error. */
 const char *sk_apply_leases(sk_state *state, const struct sk_fact *fact)

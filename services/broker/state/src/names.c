@@ -25,8 +25,7 @@ static size_t place_of(const struct sk_names *names, struct sk_slice name)
     return low;
 }
 
-void sk_names_add(struct sk_names *names, struct sk_named *thing, struct sk_slice name,
-                  uint32_t id)
+void sk_names_add(struct sk_names *names, struct sk_named *thing, struct sk_slice name, uint32_t id)
 {
     if (id == 0) id = names->next_id ? names->next_id : 1;
     if (id >= names->next_id) names->next_id = id + 1;

@@ -88,7 +88,8 @@ const char *sk_read_topic(struct sk_slice payload, struct sk_topic_change *out)
     if (wrong) return wrong;
     if (type < SK_TOPIC_NORMAL || type > SK_TOPIC_TRANSACTION) return "its topic type is unknown";
     if (flags & ~FLAG_MIXED) return "it has unknown flags";
-    if (change.permission & ~(unsigned)(SK_PERMIT_READ | SK_PERMIT_WRITE)) return "its permission is unknown";
+    if (change.permission & ~(unsigned)(SK_PERMIT_READ | SK_PERMIT_WRITE))
+        return "its permission is unknown";
     if (change.read_queues > SK_QUEUES_MAX || change.write_queues > SK_QUEUES_MAX)
         return "it has too many queues";
     *out = change;

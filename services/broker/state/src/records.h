@@ -16,7 +16,7 @@ const char *sk_read_topic(struct sk_slice payload, struct sk_topic_change *out);
 const char *sk_read_group(struct sk_slice payload, struct sk_group_change *out);
 const char *sk_read_name(struct sk_slice payload, struct sk_slice *out);
 
-/* --- DELIVER: a header, then per queue a base offset and runs from there on --------------- */
+/* --- DELIVER: a header, then per queue a base offset and runs from there on -------------- */
 
 struct sk_deliver {
     uint32_t group, topic;
@@ -56,12 +56,13 @@ struct sk_run {
     uint64_t count;
 };
 
-const char *sk_read_deliver(struct sk_slice payload, struct sk_deliver *out, struct sk_reader *rest);
+const char *sk_read_deliver(struct sk_slice payload, struct sk_deliver *out,
+                            struct sk_reader *rest);
 /* False at the end, or when the bytes are bad: then rest->failed. */
 bool sk_read_deliver_queue(struct sk_reader *rest, struct sk_deliver_queue *out);
 bool sk_read_deliver_run(struct sk_reader *rest, struct sk_run *out);
 
-/* --- ACK, CHANGE, RENEW, RELEASE: runs of leases ------------------------------------------ */
+/* --- ACK, CHANGE, RENEW, RELEASE: runs of leases ----------------------------------------- */
 
 struct sk_lease_run {
     uint32_t group, topic, queue;

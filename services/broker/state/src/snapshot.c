@@ -30,7 +30,7 @@
 
 enum { SNAPSHOT_MAGIC = 0x54534b53, SNAPSHOT_VERSION = 1, FLAG_MIXED = 1, FLAG_ORDERLY = 1 };
 
-/* --- save ----------------------------------------------------------------------------------- */
+/* --- save -------------------------------------------------------------------------------- */
 
 static void put_name(struct sk_slice name, struct sk_buffer *out)
 {
@@ -163,7 +163,7 @@ uint64_t sk_state_hash(const sk_state *state)
     return hash;
 }
 
-/* --- load ----------------------------------------------------------------------------------- */
+/* --- load -------------------------------------------------------------------------------- */
 
 /* Each part returns NULL or what is wrong. Loops end with the bytes, whatever their count says. */
 

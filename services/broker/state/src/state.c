@@ -3,7 +3,10 @@
 
 #include <stdlib.h>
 
-sk_state *sk_state_new(void) { return sk_zalloc(1, sizeof(sk_state)); }
+sk_state *sk_state_new(void)
+{
+    return sk_zalloc(1, sizeof(sk_state));
+}
 
 void sk_state_free(sk_state *state)
 {
@@ -17,16 +20,11 @@ void sk_state_free(sk_state *state)
 typedef const char *apply_fn(sk_state *state, const struct sk_fact *fact);
 
 static apply_fn *const appliers[] = {
-    [SK_RECORD_TOPIC] = sk_apply_topic,
-    [SK_RECORD_TOPIC_DELETED] = sk_apply_topic_deleted,
-    [SK_RECORD_GROUP] = sk_apply_group,
-    [SK_RECORD_GROUP_DELETED] = sk_apply_group_deleted,
-    [SK_RECORD_MESSAGE] = sk_apply_message,
-    [SK_RECORD_DELIVER] = sk_apply_deliver,
-    [SK_RECORD_ACK] = sk_apply_leases,
-    [SK_RECORD_CHANGE] = sk_apply_leases,
-    [SK_RECORD_RENEW] = sk_apply_leases,
-    [SK_RECORD_RELEASE] = sk_apply_leases,
+    [SK_RECORD_TOPIC] = sk_apply_topic,     [SK_RECORD_TOPIC_DELETED] = sk_apply_topic_deleted,
+    [SK_RECORD_GROUP] = sk_apply_group,     [SK_RECORD_GROUP_DELETED] = sk_apply_group_deleted,
+    [SK_RECORD_MESSAGE] = sk_apply_message, [SK_RECORD_DELIVER] = sk_apply_deliver,
+    [SK_RECORD_ACK] = sk_apply_leases,      [SK_RECORD_CHANGE] = sk_apply_leases,
+    [SK_RECORD_RENEW] = sk_apply_leases,    [SK_RECORD_RELEASE] = sk_apply_leases,
     [SK_RECORD_SEEK] = sk_apply_seek,
 };
 
@@ -40,4 +38,7 @@ struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact)
                     (unsigned long long)fact->position, wrong);
 }
 
-uint64_t sk_state_config_version(const sk_state *state) { return state->config_version; }
+uint64_t sk_state_config_version(const sk_state *state)
+{
+    return state->config_version;
+}

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-
-static uint64_t key_of(uint32_t group, uint32_t topic) { return (uint64_t)group << 32 | topic; }
+static uint64_t key_of(uint32_t group, uint32_t topic)
+{
+    return (uint64_t)group << 32 | topic;
+}
 
 /* One group works on one topic for a while: remember it. */
 struct sk_subscription *sk_subscription_find(const struct sk_state *state, uint32_t group,
@@ -22,8 +24,7 @@ struct sk_subscription *sk_subscription_find(const struct sk_state *state, uint3
 struct sk_subscription *sk_subscription_get(struct sk_state *state, struct sk_group_node *group,
                                             struct sk_topic_node *topic)
 {
-    struct sk_subscription *sub =
-        sk_subscription_find(state, group->named.id, topic->named.id);
+    struct sk_subscription *sub = sk_subscription_find(state, group->named.id, topic->named.id);
     if (sub) return sub;
 
     sub = sk_zalloc(1, sizeof *sub);
@@ -89,8 +90,7 @@ static void list_renewing(struct sk_state *state, struct sk_window *w, bool want
         DL_DELETE2(state->renewing, w, prev_renewing, next_renewing);
 }
 
-static void drop_window(struct sk_state *state, struct sk_subscription *sub,
-                        struct sk_track *track)
+static void drop_window(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track)
 {
     list_renewing(state, track->window, false);
     DL_DELETE(sub->windows, track->window);

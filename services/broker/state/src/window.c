@@ -13,11 +13,17 @@ enum { POOLED_BLOCKS = 512, POOLED_WINDOWS = 1024, POOLED_ENTRIES = 64 };
     for (uint64_t bits_ = (mask), i; bits_ && (i = (uint64_t)__builtin_ctzll(bits_), true);        \
          bits_ &= bits_ - 1)
 
-static uint64_t count_bits(uint64_t mask) { return (uint64_t)__builtin_popcountll(mask); }
+static uint64_t count_bits(uint64_t mask)
+{
+    return (uint64_t)__builtin_popcountll(mask);
+}
 
-static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
-/* --- memory ------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------ */
 
 struct sk_block *sk_block_new(struct sk_pool *pool)
 {
@@ -93,7 +99,7 @@ void sk_pool_done(struct sk_pool *pool)
     *pool = (struct sk_pool){0};
 }
 
-/* --- the directory ------------------------------------------------------------------------ */
+/* --- the directory ----------------------------------------------------------------------- */
 
 static struct sk_block_entry *entries_of(const struct sk_window *w)
 {
@@ -164,7 +170,7 @@ static uint64_t mask_of(uint64_t index, uint64_t first, uint64_t end)
     return mask;
 }
 
-/* --- hints -------------------------------------------------------------------------------- */
+/* --- hints ------------------------------------------------------------------------------- */
 
 static uint64_t block_earliest(struct sk_block *b)
 {
@@ -202,7 +208,7 @@ static void note_end(struct sk_window *w, struct sk_block *b, uint64_t deadline_
     if (deadline_ms <= w->earliest_ms) w->stale = true;
 }
 
-/* --- changes ------------------------------------------------------------------------------ */
+/* --- changes ----------------------------------------------------------------------------- */
 
 /* Take `mask` out of what is open. */
 static void forget(struct sk_window *w, struct sk_block *b, uint64_t mask)
@@ -253,9 +259,8 @@ bool sk_window_lease(struct sk_window *w, struct sk_pool *pool, uint64_t first, 
         uint64_t mask = mask_of(index, first, end);
         uint64_t must_be_open = mask & mask_of(index, 0, next);
         size_t at = entry_at_or_after(w, index);
-        struct sk_block *b = at < w->count && entries_of(w)[at].index == index
-                                 ? entries_of(w)[at].block
-                                 : NULL;
+        struct sk_block *b =
+            at < w->count && entries_of(w)[at].index == index ? entries_of(w)[at].block : NULL;
 
         if (must_be_open & ~(b ? b->leased | b->returned : 0)) return false;
         if (!b) {
@@ -272,7 +277,8 @@ void sk_window_close(struct sk_window *w, struct sk_pool *pool, uint64_t first, 
     size_t at = entry_at_or_after(w, first >> SK_BLOCK_SHIFT);
     while (at < w->count && entries_of(w)[at].index << SK_BLOCK_SHIFT < end) {
         struct sk_block_entry *e = &entries_of(w)[at];
-        forget(w, e->block, mask_of(e->index, first, end) & (e->block->leased | e->block->returned));
+        forget(w, e->block,
+               mask_of(e->index, first, end) & (e->block->leased | e->block->returned));
         if (e->block->leased | e->block->returned)
             at++;
         else
@@ -345,9 +351,12 @@ void sk_window_append_block(struct sk_window *w, uint64_t index, struct sk_block
     block->stale = w->stale = true;
 }
 
-/* --- questions ---------------------------------------------------------------------------- */
+/* --- questions --------------------------------------------------------------------------- */
 
-bool sk_window_is_empty(const struct sk_window *w) { return w->count == 0; }
+bool sk_window_is_empty(const struct sk_window *w)
+{
+    return w->count == 0;
+}
 
 uint64_t sk_window_first(const struct sk_window *w)
 {

@@ -121,8 +121,7 @@ struct sk_due {
     uint64_t base;
     uint64_t mask;
 };
-bool sk_window_next_due(const struct sk_window *w, size_t *at, uint64_t now_ms,
-                        struct sk_due *out);
+bool sk_window_next_due(const struct sk_window *w, size_t *at, uint64_t now_ms, struct sk_due *out);
 
 /* For loading: a block, filled by the caller, put behind all others. */
 struct sk_block *sk_block_new(struct sk_pool *pool);

@@ -64,7 +64,7 @@ enum sk_record_kind {
     SK_RECORD_SEEK = 11,         /* the cursor is put somewhere; leases there are void */
 };
 
-/* --- life ------------------------------------------------------------------------------ */
+/* --- life -------------------------------------------------------------------------------- */
 
 sk_state *sk_state_new(void);
 void sk_state_free(sk_state *state);
@@ -135,7 +135,7 @@ struct sk_topic_change {
 void sk_state_encode_topic(const struct sk_topic_change *change, struct sk_buffer *out);
 void sk_state_encode_topic_deleted(struct sk_slice name, struct sk_buffer *out);
 
-/* --- groups -------------------------------------------------------------------------------- */
+/* --- groups ------------------------------------------------------------------------------ */
 
 struct sk_group {
     struct sk_slice name;
@@ -161,7 +161,7 @@ void sk_state_encode_group_deleted(struct sk_slice name, struct sk_buffer *out);
 /* Grows with every change of topics or groups: the registrar reports when it moved. */
 uint64_t sk_state_config_version(const sk_state *state);
 
-/* --- delivery -------------------------------------------------------------------------------- */
+/* --- delivery ---------------------------------------------------------------------------- */
 
 /* What the state must ask the store: the first kept offset of a queue, the offset after the last
  * one that consumers may see (committed), and the tag hashes in between. */
@@ -215,7 +215,7 @@ size_t sk_state_choose(const sk_state *state, const struct sk_choose *how,
 /* The earliest time at which a lease of (group, topic) ends or ended; UINT64_MAX without leases. */
 uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t topic);
 
-/* --- leases ------------------------------------------------------------------------------------ */
+/* --- leases ------------------------------------------------------------------------------ */
 
 struct sk_lease {
     uint32_t group, topic, queue; /* ids */
@@ -254,7 +254,7 @@ void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint6
                                            const struct sk_lease_info *info),
                                 void *arg);
 
-/* --- offsets (the pull side) --------------------------------------------------------------------- */
+/* --- offsets (the pull side) ------------------------------------------------------------- */
 
 struct sk_cursor {
     uint64_t committed; /* everything below is done */
