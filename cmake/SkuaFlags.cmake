@@ -51,6 +51,12 @@ elseif(CMAKE_BUILD_TYPE STREQUAL Debug)
   add_compile_definitions(SK_DEBUG=1)
 endif()
 
+# Every room reports its coverage to the fuzzer; the targets themselves link it (tests/fuzz).
+if(SKUA_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(SKUA_COVERAGE)
   add_compile_options(--coverage)
   add_link_options(--coverage)

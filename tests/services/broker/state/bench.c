@@ -64,8 +64,10 @@ static sk_state *fresh(uint32_t queues, uint64_t messages, struct row *row)
     sk_buffer_done(&b);
     double start = now_us();
     for (uint64_t i = 0; i < messages; i++) {
-        struct sk_fact fact = {.kind = SK_RECORD_MESSAGE, .queue = (uint32_t)(i % queues),
-                               .offset = i / queues, .position = 2 + i};
+        struct sk_fact fact = {.kind = SK_RECORD_MESSAGE,
+                               .queue = (uint32_t)(i % queues),
+                               .offset = i / queues,
+                               .position = 2 + i};
         if (!sk_ok(sk_state_apply(state, &fact))) abort();
     }
     double took = (now_us() - start) / (double)messages;
@@ -94,9 +96,15 @@ static void run(uint32_t queues, bool filtered, size_t held, struct row *row)
 
     for (size_t i = 0; i < BATCHES + held; i++) {
         if (i < BATCHES) {
-            struct sk_choose how = {.group = 1, .topic = 1, .now_ms = 1, .count = BATCH,
-                                    .first_queue = (uint32_t)i, .deadline_ms = 60000, .owner = 9,
-                                    .tag_hashes = filtered ? wanted : NULL, .tag_hash_count = 1};
+            struct sk_choose how = {.group = 1,
+                                    .topic = 1,
+                                    .now_ms = 1,
+                                    .count = BATCH,
+                                    .first_queue = (uint32_t)i,
+                                    .deadline_ms = 60000,
+                                    .owner = 9,
+                                    .tag_hashes = filtered ? wanted : NULL,
+                                    .tag_hash_count = 1};
             double t0 = now_us();
             if (sk_state_choose(state, &how, &view, chosen, &b) != BATCH) abort();
             double t1 = now_us();
@@ -106,8 +114,8 @@ static void run(uint32_t queues, bool filtered, size_t held, struct row *row)
             deliver_us += t2 - t1;
             row->deliver_bytes = b.len;
             for (size_t k = 0; k < BATCH; k++)
-                leases[i * BATCH + k] = (struct sk_lease){1, 1, chosen[k].queue, chosen[k].offset,
-                                                          position};
+                leases[i * BATCH + k] =
+                    (struct sk_lease){1, 1, chosen[k].queue, chosen[k].offset, position};
         }
         if (i < held) continue;
         const struct sk_lease *batch = &leases[(i - held) * BATCH];
@@ -157,10 +165,11 @@ static void memory(uint32_t topics, uint32_t queues)
     if (!sk_ok(sk_state_load(copy, sk_buffer_slice(&b)))) abort();
     double loaded = now_us();
     size_t bytes = mallinfo2().uordblks + mallinfo2().hblkhd - before - b.room;
-    printf("%u topics of %u queues: %.1f MiB, made in %.0f ms; snapshot %.1f MiB, saved in %.0f ms, "
-           "loaded in %.0f ms\n",
-           topics, queues, (double)bytes / 2 / (1 << 20), (made - start) / 1e3,
-           (double)b.len / (1 << 20), (saved - made) / 1e3, (loaded - saved) / 1e3);
+    printf(
+        "%u topics of %u queues: %.1f MiB, made in %.0f ms; snapshot %.1f MiB, saved in %.0f ms, "
+        "loaded in %.0f ms\n",
+        topics, queues, (double)bytes / 2 / (1 << 20), (made - start) / 1e3,
+        (double)b.len / (1 << 20), (saved - made) / 1e3, (loaded - saved) / 1e3);
     sk_buffer_done(&b);
     sk_state_free(state);
     sk_state_free(copy);

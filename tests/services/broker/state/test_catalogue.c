@@ -7,8 +7,14 @@
 
 static struct world w;
 
-static void setup(void) { world_init(&w); }
-static void teardown(void) { world_done(&w); }
+static void setup(void)
+{
+    world_init(&w);
+}
+static void teardown(void)
+{
+    world_done(&w);
+}
 
 static const struct sk_topic *topic_named(const char *name)
 {
@@ -140,12 +146,15 @@ START_TEST(the_config_version_moves_with_topics_and_groups_only)
 }
 END_TEST
 
-/* --- records that cannot be --------------------------------------------------------------------- */
+/* --- records that cannot be -------------------------------------------------------------- */
 
 /* Topic 1 "t" has two queues and three messages in queue 0; group 1 "g" has leased the first two
  * and acknowledged the first. Group 2 and topic 2 are deleted. */
-#define BYTES(literal) {(const uint8_t *)("" literal), sizeof(literal) - 1}
-#define DELIVER "\1\0" "DDDDDDDD" "OOOOOOOO"
+#define BYTES(literal)                                                                             \
+    {                                                                                              \
+        (const uint8_t *)("" literal), sizeof(literal) - 1                                         \
+    }
+#define DELIVER "\1\0DDDDDDDDOOOOOOOO"
 
 static const struct {
     const char *name;
@@ -189,16 +198,19 @@ static const struct {
     {"queue 1 from 5 on", SK_RECORD_DELIVER, BYTES(DELIVER "\1\1\3\5\5\5\0"), NULL},
     {"run of kind 3", SK_RECORD_DELIVER, BYTES(DELIVER "\1\1\0\2\7\0"), "cut short or too large"},
     {"run of length 0", SK_RECORD_DELIVER, BYTES(DELIVER "\1\1\0\2\1\0"), "cut short or too large"},
-    {"runs without an end", SK_RECORD_DELIVER, BYTES(DELIVER "\1\1\0\2\5"), "cut short or too large"},
+    {"runs without an end", SK_RECORD_DELIVER, BYTES(DELIVER "\1\1\0\2\5"),
+     "cut short or too large"},
     {"leases 2^40 at once", SK_RECORD_DELIVER,
      BYTES(DELIVER "\1\1\0\2\x81\x80\x80\x80\x80\x80\x01\0"), "leases too many"},
     {"skips 2^40 at once", SK_RECORD_DELIVER,
      BYTES(DELIVER "\1\1\0\2\x82\x80\x80\x80\x80\x80\x01\0"), NULL},
     {"skips 2^61 twice", SK_RECORD_DELIVER,
      BYTES(DELIVER "\1\1\0\2\x82\x80\x80\x80\x80\x80\x80\x80\x80\x01"
-                      "\x82\x80\x80\x80\x80\x80\x80\x80\x80\x01\0"), "too long"},
+                   "\x82\x80\x80\x80\x80\x80\x80\x80\x80\x01\0"),
+     "too long"},
     {"a varint of 11 bytes", SK_RECORD_DELIVER,
-     BYTES(DELIVER "\1\1\0\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\1\5\0"), "cut short or too large"},
+     BYTES(DELIVER "\1\1\0\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\1\5\0"),
+     "cut short or too large"},
 
     {"empty ack", SK_RECORD_ACK, BYTES(""), "version"},
     {"ack of nothing", SK_RECORD_ACK, BYTES("\1"), NULL},
@@ -206,8 +218,8 @@ static const struct {
     {"ack of no offset", SK_RECORD_ACK, BYTES("\1\7\1\1\0\0\0\0"), "cut short or too large"},
     {"ack with an unknown bit", SK_RECORD_ACK, BYTES("\1\17\1\1\0\0\0\1"), "cut short"},
     {"ack cut short", SK_RECORD_ACK, BYTES("\1\7\1\1\0\0"), "cut short"},
-    {"ack of group 2^40", SK_RECORD_ACK,
-     BYTES("\1\7\x80\x80\x80\x80\x80\x80\1\1\0\0\0\1"), "cut short or too large"},
+    {"ack of group 2^40", SK_RECORD_ACK, BYTES("\1\7\x80\x80\x80\x80\x80\x80\1\1\0\0\0\1"),
+     "cut short or too large"},
     {"ack of a huge range", SK_RECORD_ACK,
      BYTES("\1\7\1\1\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x3f"), NULL},
     {"release of a huge range", SK_RECORD_RELEASE,
@@ -222,8 +234,8 @@ static const struct {
     {"seek of topic 0", SK_RECORD_SEEK, BYTES("\1\1\0\1\1"), "topic never was"},
     {"seek of topic 2", SK_RECORD_SEEK, BYTES("\1\1\2\7\1"), NULL},
     {"seek of queue 2", SK_RECORD_SEEK, BYTES("\1\1\1\2\1"), "no such queue"},
-    {"seek to 2^62", SK_RECORD_SEEK,
-     BYTES("\1\1\1\1\x80\x80\x80\x80\x80\x80\x80\x80\x40"), "too large"},
+    {"seek to 2^62", SK_RECORD_SEEK, BYTES("\1\1\1\1\x80\x80\x80\x80\x80\x80\x80\x80\x40"),
+     "too large"},
 };
 
 static void prepare(void)
@@ -275,8 +287,10 @@ static const struct {
 START_TEST(a_message_must_be_the_next_of_its_queue)
 {
     prepare();
-    struct sk_fact fact = {.kind = SK_RECORD_MESSAGE, .queue = messages[_i].queue,
-                           .offset = messages[_i].offset, .position = 99999};
+    struct sk_fact fact = {.kind = SK_RECORD_MESSAGE,
+                           .queue = messages[_i].queue,
+                           .offset = messages[_i].offset,
+                           .position = 99999};
     struct sk_status s = sk_state_apply(w.state, &fact);
     ck_assert_msg(s.code == (messages[_i].good ? SK_OK : SK_CORRUPT), "%s: %s", messages[_i].name,
                   s.detail);

@@ -17,11 +17,15 @@ static void setup(void)
     group = world_group(&w, "billing");
 }
 
-static void teardown(void) { world_done(&w); }
+static void teardown(void)
+{
+    world_done(&w);
+}
 
 static size_t receive(size_t count)
 {
-    return world_receive(&w, &(struct world_receive){.group = group, .topic = topic, .count = count},
+    return world_receive(&w,
+                         &(struct world_receive){.group = group, .topic = topic, .count = count},
                          leases, chosen);
 }
 
@@ -122,8 +126,11 @@ static const struct {
 START_TEST(a_filter_passes_over_what_it_does_not_want)
 {
     for (int i = 0; i < 6; i++) world_send(&w, topic, 0, 1, (uint32_t)(i % 3 + 1));
-    struct world_receive how = {.group = group, .topic = topic, .count = 32,
-                                .tags = filters[_i].tags, .tag_count = filters[_i].tag_count};
+    struct world_receive how = {.group = group,
+                                .topic = topic,
+                                .count = 32,
+                                .tags = filters[_i].tags,
+                                .tag_count = filters[_i].tag_count};
     const char *got = text_of(world_receive(&w, &how, leases, chosen));
     ck_assert_msg(strcmp(got, filters[_i].want) == 0, "%s: got '%s'", filters[_i].name, got);
     struct sk_cursor c = world_cursor(&w, group, topic, 0);
@@ -141,8 +148,8 @@ START_TEST(a_filter_stops_after_a_bounded_look_and_goes_on_next_time)
     static const uint32_t wanted[] = {5};
     world_send(&w, topic, 0, 40000, 1);
     world_send(&w, topic, 0, 1, 5);
-    struct world_receive how = {.group = group, .topic = topic, .count = 1,
-                                .tags = wanted, .tag_count = 1};
+    struct world_receive how = {
+        .group = group, .topic = topic, .count = 1, .tags = wanted, .tag_count = 1};
     int rounds = 0;
     size_t facts = w.fact_count, got = 0;
     while (got == 0 && rounds++ < 10) got = world_receive(&w, &how, leases, chosen);
@@ -160,8 +167,8 @@ START_TEST(a_changed_filter_passes_over_what_came_back)
     world_send(&w, topic, 0, 1, 2);
     ck_assert_uint_eq(receive(2), 2);
     w.now_ms += 1000;
-    struct world_receive how = {.group = group, .topic = topic, .count = 2,
-                                .tags = wanted, .tag_count = 1};
+    struct world_receive how = {
+        .group = group, .topic = topic, .count = 2, .tags = wanted, .tag_count = 1};
     ck_assert_str_eq(text_of(world_receive(&w, &how, leases, chosen)), "0:1/2");
     assert_cursor(0, 1, 2, 1);
 }

@@ -18,12 +18,15 @@ static void setup(void)
     world_send(&w, topic, 0, 100, 0);
 }
 
-static void teardown(void) { world_done(&w); }
+static void teardown(void)
+{
+    world_done(&w);
+}
 
 static size_t receive(size_t count, bool auto_renew, uint64_t owner)
 {
-    struct world_receive how = {.group = group, .topic = topic, .count = count,
-                                .auto_renew = auto_renew, .owner = owner};
+    struct world_receive how = {
+        .group = group, .topic = topic, .count = count, .auto_renew = auto_renew, .owner = owner};
     return world_receive(&w, &how, leases, chosen);
 }
 
@@ -51,14 +54,10 @@ static const struct {
     struct sk_lease add;
     uint64_t later_ms;
 } wrong[] = {
-    {"another group", {.group = 1}, 0},
-    {"another topic", {.topic = 1}, 0},
-    {"another queue", {.queue = 1}, 0},
-    {"a queue that is not", {.queue = 1000}, 0},
-    {"the next offset", {.offset = 1}, 0},
-    {"an offset far off", {.offset = 1ull << 61}, 0},
-    {"another lease id", {.lease = 1}, 0},
-    {"at its end", {0}, 1000},
+    {"another group", {.group = 1}, 0},    {"another topic", {.topic = 1}, 0},
+    {"another queue", {.queue = 1}, 0},    {"a queue that is not", {.queue = 1000}, 0},
+    {"the next offset", {.offset = 1}, 0}, {"an offset far off", {.offset = 1ull << 61}, 0},
+    {"another lease id", {.lease = 1}, 0}, {"at its end", {0}, 1000},
     {"long after its end", {0}, 100000},
 };
 

@@ -65,7 +65,7 @@ static uint32_t below(struct model *m, uint32_t end)
                          what, got_, want_);                                                       \
     } while (0)
 
-/* --- the model ------------------------------------------------------------------------------ */
+/* --- the model --------------------------------------------------------------------------- */
 
 static struct world_queue *queue_of(struct model *m, uint32_t topic, uint32_t queue)
 {
@@ -164,14 +164,14 @@ static void model_receive(struct model *m, struct receipt *r)
         uint32_t queue = (r->how.first_queue + i) % queues;
         struct model_cursor *c = &m->cursors[r->group][r->topic][queue];
         /* A queue without anything to see is not looked at: retention is noticed later. */
-        bool idle = c->touched ? committed_of(c) == c->next &&
-                                     c->next >= queue_of(m, r->topic, queue)->max
-                               : queue_of(m, r->topic, queue)->max == 0;
+        bool idle = c->touched
+                        ? committed_of(c) == c->next && c->next >= queue_of(m, r->topic, queue)->max
+                        : queue_of(m, r->topic, queue)->max == 0;
         if (!idle) model_receive_queue(m, r, queue);
     }
 }
 
-/* --- agreement ------------------------------------------------------------------------------ */
+/* --- agreement --------------------------------------------------------------------------- */
 
 static void compare_cursor(struct model *m, uint32_t g, uint32_t t, uint32_t queue)
 {
@@ -273,7 +273,7 @@ static void compare_histories(struct model *m, bool swap)
     sk_state_free(reloaded);
 }
 
-/* --- operations ----------------------------------------------------------------------------- */
+/* --- operations -------------------------------------------------------------------------- */
 
 static void do_topic(struct model *m, uint32_t t)
 {
@@ -397,7 +397,8 @@ static void do_settle(struct model *m, enum sk_record_kind kind)
     size_t at = below(m, (uint32_t)m->lease_count);
     bool in_row = below(m, 2);
     for (size_t i = 0; i < count; i++)
-        some[i] = m->leases[in_row ? (at + i) % m->lease_count : below(m, (uint32_t)m->lease_count)];
+        some[i] =
+            m->leases[in_row ? (at + i) % m->lease_count : below(m, (uint32_t)m->lease_count)];
     uint64_t deadline_ms = m->w.now_ms + below(m, 4) * 700;
 
     for (size_t i = 0; i < count; i++)

@@ -31,7 +31,10 @@ static void setup(void)
     world_seek(&w, audit, other, 0, 2);
 }
 
-static void teardown(void) { world_done(&w); }
+static void teardown(void)
+{
+    world_done(&w);
+}
 
 START_TEST(a_loaded_state_is_the_same)
 {
@@ -89,7 +92,8 @@ START_TEST(a_snapshot_cut_anywhere_is_refused)
     sk_state_save(w.state, &b);
     for (size_t len = 0; len < b.len; len++) {
         struct sk_status s = load(b.data, len, &same);
-        if (s.code != SK_CORRUPT) ck_abort_msg("cut after %zu bytes: %s", len, sk_code_name(s.code));
+        if (s.code != SK_CORRUPT)
+            ck_abort_msg("cut after %zu bytes: %s", len, sk_code_name(s.code));
     }
     sk_buffer_put_u8(&b, 0);
     ck_assert_int_eq(load(b.data, b.len, &same).code, SK_CORRUPT);

@@ -20,7 +20,7 @@ void world_done(struct world *w)
     sk_state_free(w->state);
 }
 
-/* --- the log -------------------------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------------- */
 
 static struct sk_status append(struct world *w, struct sk_fact fact)
 {
@@ -61,8 +61,10 @@ static uint64_t write_and_drop(struct world *w, enum sk_record_kind kind, struct
 uint32_t world_topic(struct world *w, const char *name, uint32_t queues)
 {
     struct sk_buffer b = {0};
-    struct sk_topic_change change = {.name = sk_slice_of_text(name), .type = SK_TOPIC_NORMAL,
-                                     .read_queues = queues, .write_queues = queues,
+    struct sk_topic_change change = {.name = sk_slice_of_text(name),
+                                     .type = SK_TOPIC_NORMAL,
+                                     .read_queues = queues,
+                                     .write_queues = queues,
                                      .permission = SK_PERMIT_READ | SK_PERMIT_WRITE};
     sk_state_encode_topic(&change, &b);
     write_and_drop(w, SK_RECORD_TOPIC, &b);
@@ -99,7 +101,7 @@ void world_seek(struct world *w, uint32_t group, uint32_t topic, uint32_t queue,
     write_and_drop(w, SK_RECORD_SEEK, &b);
 }
 
-/* --- the store ------------------------------------------------------------------------------- */
+/* --- the store --------------------------------------------------------------------------- */
 
 void world_send(struct world *w, uint32_t topic, uint32_t queue, size_t count, uint32_t tag_hash)
 {
@@ -145,24 +147,24 @@ struct sk_queue_view world_view(struct world *w)
     return (struct sk_queue_view){.range = range, .tags = tags, .owner = w};
 }
 
-/* --- consumption ------------------------------------------------------------------------------ */
+/* --- consumption ------------------------------------------------------------------------- */
 
 size_t world_receive(struct world *w, const struct world_receive *how, struct sk_lease *leases,
                      struct sk_chosen *chosen)
 {
     struct sk_buffer b = {0};
     struct sk_queue_view view = world_view(w);
-    struct sk_choose choose = {
-        .group = how->group,
-        .topic = how->topic,
-        .now_ms = w->now_ms,
-        .first_queue = how->first_queue,
-        .count = how->count,
-        .tag_hashes = how->tags,
-        .tag_hash_count = how->tag_count,
-        .deadline_ms = w->now_ms + (how->invisible_ms ? how->invisible_ms : 1000),
-        .auto_renew = how->auto_renew,
-        .owner = how->owner ? how->owner : 7};
+    struct sk_choose choose = {.group = how->group,
+                               .topic = how->topic,
+                               .now_ms = w->now_ms,
+                               .first_queue = how->first_queue,
+                               .count = how->count,
+                               .tag_hashes = how->tags,
+                               .tag_hash_count = how->tag_count,
+                               .deadline_ms =
+                                   w->now_ms + (how->invisible_ms ? how->invisible_ms : 1000),
+                               .auto_renew = how->auto_renew,
+                               .owner = how->owner ? how->owner : 7};
     size_t count = sk_state_choose(w->state, &choose, &view, chosen, &b);
     sk_assert(count <= how->count);
     sk_assert(b.len > 0 || count == 0);
@@ -205,15 +207,14 @@ void world_change(struct world *w, struct sk_lease *lease, uint64_t deadline_ms)
     lease->lease = write_and_drop(w, SK_RECORD_CHANGE, &b);
 }
 
-struct sk_cursor world_cursor(const struct world *w, uint32_t group, uint32_t topic,
-                              uint32_t queue)
+struct sk_cursor world_cursor(const struct world *w, uint32_t group, uint32_t topic, uint32_t queue)
 {
     struct sk_cursor c = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     (void)sk_state_cursor(w->state, group, topic, queue, &c);
     return c;
 }
 
-/* --- the same state by other ways --------------------------------------------------------------- */
+/* --- the same state by other ways -------------------------------------------------------- */
 
 sk_state *world_replay(const struct world *w)
 {

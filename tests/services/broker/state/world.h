@@ -11,8 +11,8 @@ enum { WORLD_QUEUES = 1024 }; /* of the store, counting those of deleted topics 
 
 struct world_queue {
     uint64_t min, max;
-    uint64_t visible;   /* moves with max unless the test holds it back */
-    uint32_t *tags;     /* by offset */
+    uint64_t visible; /* moves with max unless the test holds it back */
+    uint32_t *tags;   /* by offset */
     size_t room;
 };
 
