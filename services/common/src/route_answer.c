@@ -178,28 +178,66 @@ static void set_types(rmq_message_queue *q, const struct sk_route_topic *t)
     q->n_accept_message_types = t->mixed ? 4 : 1;
 }
 
-static void add_broker_queues(struct builder *b, const struct sk_route_place *place)
+/* A master of the topic, ready to be listed. */
+struct listed {
+    rmq_broker *broker;
+    const struct sk_route_topic *topic;
+    unsigned permission;
+    uint32_t queues;
+};
+
+static size_t count_places(const sk_route_snapshot *snapshot, struct sk_slice key)
 {
-    unsigned permission = permission_of(place);
-    if (place->suspect && permission == 0) return;
-    rmq_broker *broker = broker_message(b, place->broker);
-    uint32_t count = queue_count(place->topic, permission);
-    for (uint32_t id = 0; id < count && !b->failed; id++) {
-        rmq_message_queue *q =
-            add_queue(b, broker, (int32_t)id, queue_permission(place->topic, permission, id));
-        if (q) set_types(q, place->topic);
+    struct sk_route_place place;
+    size_t cursor = 0, n = 0;
+    while (sk_route_next_place(snapshot, key, &cursor, &place)) n++;
+    return n;
+}
+
+/* The masters that the asker can reach, in `out`; returns how many. */
+static size_t list_masters(struct builder *b, const sk_route_snapshot *snapshot,
+                           struct sk_slice key, struct listed *out, bool *unreachable)
+{
+    struct sk_route_place place;
+    size_t cursor = 0, n = 0;
+    while (!b->failed && next_place(snapshot, b->asker, key, &cursor, &place, unreachable)) {
+        unsigned permission = permission_of(&place);
+        if (place.suspect && permission == 0) continue;
+        out[n++] = (struct listed){.broker = broker_message(b, place.broker),
+                                   .topic = place.topic,
+                                   .permission = permission,
+                                   .queues = queue_count(place.topic, permission)};
+    }
+    return n;
+}
+
+/* By turns: a0 b0 a1 b1. A client that retries on the next queue (Python) so comes
+ * to another broker. */
+static void add_by_turns(struct builder *b, const struct listed *masters, size_t count)
+{
+    bool more = true;
+    for (uint32_t id = 0; more; id++) {
+        more = false;
+        for (size_t i = 0; i < count && !b->failed; i++) {
+            const struct listed *m = &masters[i];
+            if (id >= m->queues) continue;
+            more = true;
+            rmq_message_queue *q =
+                add_queue(b, m->broker, (int32_t)id, queue_permission(m->topic, m->permission, id));
+            if (q) set_types(q, m->topic);
+        }
     }
 }
 
 static struct sk_verdict build_route(struct builder *b, const sk_route_snapshot *snapshot)
 {
     struct sk_slice key;
-    struct sk_route_place place;
     bool unreachable = false;
-    size_t cursor = 0;
     SK_GRANT(sk_topic_key(b->topic, b->asker->name_space, b->arena, &key));
-    while (next_place(snapshot, b->asker, key, &cursor, &place, &unreachable))
-        add_broker_queues(b, &place);
+    size_t room = count_places(snapshot, key);
+    struct listed *masters = sk_arena_zalloc(b->arena, room + 1, sizeof *masters);
+    if (!masters) return no_memory;
+    add_by_turns(b, masters, list_masters(b, snapshot, key, masters, &unreachable));
     if (b->failed) return no_memory;
     return b->count ? SK_GRANTED : no_place(b->asker, b->topic, unreachable);
 }
