@@ -315,7 +315,7 @@ struct sk_status sk_route_table_heartbeat(sk_route_table *t, uint64_t session,
     return s;
 }
 
-void sk_route_table_suspect(sk_route_table *t, uint64_t session, const struct sk_route_key *key)
+bool sk_route_table_suspect(sk_route_table *t, uint64_t session, const struct sk_route_key *key)
 {
     sk_mutex_lock(&t->lock);
     struct member *m = find(t, key);
@@ -326,9 +326,10 @@ void sk_route_table_suspect(sk_route_table *t, uint64_t session, const struct sk
     }
     sk_mutex_unlock(&t->lock);
     if (changed) tell_listeners(t);
+    return changed;
 }
 
-void sk_route_table_leave(sk_route_table *t, uint64_t session, const struct sk_route_key *key)
+bool sk_route_table_leave(sk_route_table *t, uint64_t session, const struct sk_route_key *key)
 {
     sk_mutex_lock(&t->lock);
     struct member *m = find(t, key);
@@ -339,6 +340,7 @@ void sk_route_table_leave(sk_route_table *t, uint64_t session, const struct sk_r
     }
     sk_mutex_unlock(&t->lock);
     if (changed) tell_listeners(t);
+    return changed;
 }
 
 size_t sk_route_table_expire(sk_route_table *t)

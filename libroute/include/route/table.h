@@ -114,12 +114,14 @@ SK_CHECKED struct sk_status sk_route_table_heartbeat(sk_route_table *table, uint
                                                      const struct sk_route_key *key,
                                                      uint64_t *version);
 
-/* The session ended without goodbye. No effect if another session speaks for the broker. */
-void sk_route_table_suspect(sk_route_table *table, uint64_t session,
+/* The session ended without goodbye. False, and no effect, if another session speaks for the
+ * broker, or it is suspect already. */
+bool sk_route_table_suspect(sk_route_table *table, uint64_t session,
                             const struct sk_route_key *key);
 
-/* The broker said goodbye: it is removed at once. No effect if another session speaks for it. */
-void sk_route_table_leave(sk_route_table *table, uint64_t session, const struct sk_route_key *key);
+/* The broker said goodbye: it is removed at once. False, and no effect, if another session
+ * speaks for it. */
+bool sk_route_table_leave(sk_route_table *table, uint64_t session, const struct sk_route_key *key);
 
 /* Remove whoever was silent for longer than the expiry; returns how many. */
 size_t sk_route_table_expire(sk_route_table *table);

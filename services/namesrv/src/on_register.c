@@ -13,7 +13,6 @@ struct registration {
     sk_namesrv *namesrv;
     uint64_t session;
     bool named; /* the first report came; key is set */
-    bool left;
     struct sk_route_key key; /* its texts are in the call's arena */
 };
 
@@ -84,11 +83,8 @@ static void refuse(struct registration *r, struct sk_status s)
 
 static void leave_politely(struct registration *r)
 {
-    r->left = true;
-    if (r->named) {
-        sk_route_table_leave(r->namesrv->table, r->session, &r->key);
+    if (r->named && sk_route_table_leave(r->namesrv->table, r->session, &r->key))
         sk_log(SK_INFO, "broker left", sk_bytes("broker", r->key.name), sk_i64("id", r->key.id));
-    }
     sk_stream_end(&r->stream, RPC_OK, NULL);
 }
 
@@ -127,8 +123,7 @@ static void on_half_closed(void *arg, rpc_call *call)
 void register_ended(struct sk_stream *stream)
 {
     struct registration *r = (struct registration *)stream;
-    if (!r->named || r->left) return;
-    sk_route_table_suspect(r->namesrv->table, r->session, &r->key);
+    if (!r->named || !sk_route_table_suspect(r->namesrv->table, r->session, &r->key)) return;
     sk_log(SK_WARN, "a broker's stream broke; it gets no more writes until it is back",
            sk_bytes("broker", r->key.name), sk_i64("id", r->key.id));
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/descriptors.h"
+#include "base/log.h"
 
 static const struct rpc_header client_id = {"x-mq-client-id", "test"};
 const struct rpc_options as_client = {
@@ -21,6 +21,7 @@ void place_open(struct place *p, const struct sk_namesrv_options *options, uint6
 {
     struct sk_route_limits limits = {.expiry_ms = expiry_ms};
     char target[32];
+    sk_log_configure(SK_SILENT, false);
     *p = (struct place){.table = sk_route_table_new(&limits, NULL), .arena = sk_arena_new(0)};
     expect_ok(sk_namesrv_new(p->table, options, &p->namesrv));
     expect_ok(rpc_server_new(&(struct rpc_server_options){.prepost = 4}, &p->server));
