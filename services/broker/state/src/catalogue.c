@@ -132,6 +132,8 @@ const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact)
         change_topic(topic, &change);
     else
         topic = sk_topic_add(state, &change, 0, fact->time_ms);
+    for (struct sk_subscription *s = topic->subscriptions; s; s = s->next_of_topic)
+        sk_subscription_note_queues(s);
     while (topic->topic.queue_count < queues)
         sk_topic_add_queue(state, topic, state->next_queue, 0);
     state->config_version++;

@@ -100,7 +100,9 @@ static void choose_due_of_block(struct chooser *c, const struct visit *v, struct
 static void choose_due(struct chooser *c, const struct visit *v)
 {
     const struct sk_window *w = v->track ? v->track->window : NULL;
-    if (!w || (w->returned == 0 && sk_window_earliest(w) > c->how->now_ms)) return;
+    if (!w || w->earliest_ms > c->how->now_ms) return;
+    w->subscription->stale = true; /* whatever comes out: the window knows better now */
+    if (!sk_window_has_due(w, c->how->now_ms)) return;
 
     struct sk_due due;
     for (size_t at = 0; !is_full(c) && sk_window_next_due(w, &at, c->how->now_ms, &due);)

@@ -57,7 +57,7 @@ struct sk_subscription {
     struct sk_track *tracks; /* by queue id; those behind track_count were never touched */
     uint32_t track_count;
     struct sk_window *windows; /* of the tracks that have one */
-    uint64_t earliest_ms;      /* as in window.h */
+    uint64_t earliest_ms;      /* of the windows of queues that can be read, or less if stale */
     bool stale;
 };
 
@@ -110,6 +110,8 @@ struct sk_window *sk_track_window(struct sk_state *state, struct sk_subscription
                                   uint32_t queue, struct sk_track *track);
 /* After every change of a track's window: frees an empty one, and keeps the lists and hints. */
 void sk_track_settle(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track);
+/* Other queues may be hidden now. */
+void sk_subscription_note_queues(struct sk_subscription *sub);
 /* Put it there; leases are void. */
 void sk_track_seek(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track,
                    uint64_t offset);

@@ -59,7 +59,7 @@ void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint6
 {
     struct renewal r = {.before_ms = before_ms, .only_owner = only_owner, .fn = fn, .arg = arg};
     for (const struct sk_window *w = state->renewing; w; w = w->next_renewing) {
-        if (!only_owner && sk_window_earliest(w) >= before_ms) continue;
+        if (!only_owner && w->earliest_ms >= before_ms) continue;
         for (size_t i = 0; i < w->count; i++)
             if (!tell_block(&r, w, &w->entries[w->head + i])) return;
     }

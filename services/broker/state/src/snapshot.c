@@ -270,8 +270,9 @@ static const char *load_block(sk_state *state, struct sk_window *w, uint64_t nex
     b->leased = leased;
     b->returned = returned;
     b->renewing = renewing;
+    const char *wrong = load_slots(b, r);
     sk_window_append_block(w, at, b);
-    return load_slots(b, r);
+    return wrong;
 }
 
 static const char *load_track(sk_state *state, struct sk_subscription *sub, uint32_t *queue,

@@ -99,6 +99,18 @@ static void drop_window(struct sk_state *state, struct sk_subscription *sub, str
     sub->stale = true;
 }
 
+/* Nobody can receive from a queue beyond the read queues: its leases end unnoticed. */
+static bool is_hidden(const struct sk_window *w)
+{
+    return w->queue >= w->subscription->topic->topic.read_queues;
+}
+
+void sk_subscription_note_queues(struct sk_subscription *sub)
+{
+    sub->earliest_ms = 0;
+    sub->stale = true;
+}
+
 void sk_track_settle(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track)
 {
     struct sk_window *w = track->window;
@@ -108,8 +120,7 @@ void sk_track_settle(struct sk_state *state, struct sk_subscription *sub, struct
         return;
     }
     list_renewing(state, w, w->renewing > 0);
-    if (w->earliest_ms < sub->earliest_ms) sub->earliest_ms = w->earliest_ms;
-    if (w->stale) sub->stale = true;
+    if (w->earliest_ms < sub->earliest_ms && !is_hidden(w)) sub->earliest_ms = w->earliest_ms;
 }
 
 void sk_track_seek(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track,
@@ -131,17 +142,15 @@ void sk_subscription_free(struct sk_state *state, struct sk_subscription *sub)
     free(sub);
 }
 
-/* Exact as far as the windows know; the search stops at hints that are exact already. */
 uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t topic)
 {
     struct sk_subscription *sub = sk_subscription_find(state, group, topic);
     if (!sub) return SK_NEVER;
     if (sub->stale) {
         sub->earliest_ms = SK_NEVER;
-        for (const struct sk_window *w = sub->windows; w; w = w->next) {
-            uint64_t earliest = sk_window_earliest(w);
-            if (earliest < sub->earliest_ms) sub->earliest_ms = earliest;
-        }
+        for (const struct sk_window *w = sub->windows; w; w = w->next)
+            if (w->earliest_ms < sub->earliest_ms && !is_hidden(w))
+                sub->earliest_ms = w->earliest_ms;
         sub->stale = false;
     }
     return sub->earliest_ms;

@@ -177,14 +177,15 @@ static uint64_t block_earliest(struct sk_block *b)
     if (b->stale) {
         b->earliest_ms = SK_NEVER;
         each_bit(i, b->leased) b->earliest_ms = smaller(b->earliest_ms, b->slots[i].deadline_ms);
+        if (b->returned) b->earliest_ms = 0;
         b->stale = false;
     }
     return b->earliest_ms;
 }
 
-uint64_t sk_window_earliest(const struct sk_window *w)
+bool sk_window_has_due(const struct sk_window *w, uint64_t now_ms)
 {
-    if (w->stale) {
+    if (w->earliest_ms <= now_ms && w->stale) {
         struct sk_window *notes = (struct sk_window *)(uintptr_t)w;
         uint64_t earliest = SK_NEVER;
         for (size_t i = 0; i < w->count; i++)
@@ -192,7 +193,7 @@ uint64_t sk_window_earliest(const struct sk_window *w)
         notes->earliest_ms = earliest;
         notes->stale = false;
     }
-    return w->earliest_ms;
+    return w->earliest_ms <= now_ms;
 }
 
 static void note_deadline(struct sk_window *w, struct sk_block *b, uint64_t deadline_ms)
@@ -201,7 +202,7 @@ static void note_deadline(struct sk_window *w, struct sk_block *b, uint64_t dead
     w->earliest_ms = smaller(w->earliest_ms, deadline_ms);
 }
 
-/* A lease with this deadline is no more. */
+/* What had this deadline is closed, or has another one. */
 static void note_end(struct sk_window *w, struct sk_block *b, uint64_t deadline_ms)
 {
     if (deadline_ms <= b->earliest_ms) b->stale = true;
@@ -214,6 +215,7 @@ static void note_end(struct sk_window *w, struct sk_block *b, uint64_t deadline_
 static void forget(struct sk_window *w, struct sk_block *b, uint64_t mask)
 {
     each_bit(i, mask & b->leased) note_end(w, b, b->slots[i].deadline_ms);
+    if (mask & b->returned) note_end(w, b, 0);
     w->leased -= count_bits(mask & b->leased);
     w->returned -= count_bits(mask & b->returned);
     w->renewing -= count_bits(mask & b->renewing);
@@ -292,6 +294,7 @@ static void release(struct sk_window *w, struct sk_block *b, uint64_t mask)
     each_bit(i, mask) b->slots[i].attempt--;
     b->returned |= mask;
     w->returned += count_bits(mask);
+    note_deadline(w, b, 0);
 }
 
 static void renew(struct sk_window *w, struct sk_block *b, uint64_t mask,
@@ -348,7 +351,8 @@ void sk_window_append_block(struct sk_window *w, uint64_t index, struct sk_block
     w->leased += count_bits(block->leased);
     w->returned += count_bits(block->returned);
     w->renewing += count_bits(block->renewing);
-    block->stale = w->stale = true;
+    block->stale = true;
+    w->earliest_ms = smaller(w->earliest_ms, block_earliest(block));
 }
 
 /* --- questions --------------------------------------------------------------------------- */
@@ -379,10 +383,10 @@ bool sk_window_next_due(const struct sk_window *w, size_t *at, uint64_t now_ms, 
 {
     for (; *at < w->count; (*at)++) {
         const struct sk_block_entry *e = &entries_of(w)[*at];
+        if (block_earliest(e->block) > now_ms) continue;
         uint64_t mask = e->block->returned;
-        if (block_earliest(e->block) <= now_ms)
-            each_bit(i, e->block->leased) mask |=
-                (uint64_t)(e->block->slots[i].deadline_ms <= now_ms) << i;
+        each_bit(i, e->block->leased) mask |= (uint64_t)(e->block->slots[i].deadline_ms <= now_ms)
+                                              << i;
         if (mask) {
             *out = (struct sk_due){.base = e->index << SK_BLOCK_SHIFT, .mask = mask};
             (*at)++;

@@ -11,9 +11,11 @@
  * messages does not exist. So a million acknowledgements above a stuck message
  * cost nothing, and the committed offset is the first open one.
  *
- * `earliest_ms` of a block and of the window is exact unless `stale`; then the
- * truth is later. Asking makes it exact again, for which a const window will do:
- * it is a note to ourselves, no part of the state.
+ * `earliest_ms` of a block and of the window: before then nothing in it may be
+ * delivered again. It is the earliest deadline (0 for a returned message), or, if
+ * `stale`, at most that: an acknowledgement does not look for the next one. Asking
+ * makes it exact, for which a const window will do: it is a note to ourselves, no
+ * part of the state.
  *
  * Threads: none. */
 #ifndef SK_STATE_WINDOW_H
@@ -41,7 +43,7 @@ struct sk_slot {
 struct sk_block {
     uint64_t leased, returned; /* a bit per slot; never both */
     uint64_t renewing;         /* of the leased: auto renew */
-    uint64_t earliest_ms;      /* deadline of the leased; SK_NEVER without */
+    uint64_t earliest_ms;      /* SK_NEVER without open messages */
     bool stale;
     struct sk_block *next_free;
     struct sk_slot slots[SK_BLOCK_SLOTS];
@@ -84,7 +86,9 @@ bool sk_window_is_empty(const struct sk_window *w);
 /* The first open offset; SK_NEVER if there is none. */
 uint64_t sk_window_first(const struct sk_window *w);
 
-uint64_t sk_window_earliest(const struct sk_window *w);
+/* May anything in it be delivered again at now_ms? Makes w->earliest_ms exact if that is so, or
+ * if it only looked so. */
+bool sk_window_has_due(const struct sk_window *w, uint64_t now_ms);
 
 /* The block that holds `offset`, and its bit there; NULL if the message is not open. */
 struct sk_block *sk_window_find(const struct sk_window *w, uint64_t offset, unsigned *bit);

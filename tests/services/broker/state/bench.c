@@ -185,6 +185,7 @@ int main(void)
     } cases[] = {
         {"1 queue, acked at once", 1, false, 0},
         {"1 queue, 100 batches in flight", 1, false, 100},
+        {"1 queue, 1900 batches in flight", 1, false, 1900},
         {"8 queues, 100 batches in flight", 8, false, 100},
         {"8 queues, every 2nd filtered out, 100", 8, true, 100},
         {"1000 queues, 1000 batches in flight", 1000, false, 1000},

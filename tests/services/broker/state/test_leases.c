@@ -143,6 +143,9 @@ START_TEST(renew_keeps_the_lease_and_its_attempt)
     ck_assert(is_good(leases));
     ck_assert_uint_eq(info.attempt, 1);
     ck_assert(info.auto_renew);
+    ck_assert_uint_le(sk_state_next_deadline(w.state, group, topic), w.now_ms + 1);
+    w.queues[0].visible = 2; /* nothing new */
+    ck_assert_uint_eq(receive(1, false, 1), 0);
     ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), w.now_ms + 1);
     w.now_ms++;
     ck_assert(!is_good(leases));
@@ -182,6 +185,36 @@ START_TEST(the_next_deadline_is_the_earliest_of_all_queues)
     ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), start + 1010);
     world_ack(&w, leases, 1);
     ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(released_messages_are_due_now)
+{
+    ck_assert_uint_eq(receive(2, false, 1), 2);
+    world_release(&w, leases, 1);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), 0);
+    ck_assert_uint_eq(receive(1, false, 1), 1);
+    w.queues[0].visible = 2;
+    ck_assert_uint_eq(receive(1, false, 1), 0);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), w.now_ms + 1000);
+}
+END_TEST
+
+/* Else a waiting receive would wake up for ever, and in vain. */
+START_TEST(leases_in_hidden_queues_wake_nobody)
+{
+    world_send(&w, topic, 1, 1, 0);
+    struct world_receive how = {.group = group, .topic = topic, .count = 1, .first_queue = 1};
+    ck_assert_uint_eq(world_receive(&w, &how, leases, chosen), 1);
+    world_topic(&w, "orders", 1);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), UINT64_MAX);
+    world_renew(&w, leases, 1, w.now_ms + 5);
+    ck_assert_uint_eq(sk_state_next_deadline(w.state, group, topic), UINT64_MAX);
+    world_topic(&w, "orders", 2);
+    ck_assert_uint_le(sk_state_next_deadline(w.state, group, topic), w.now_ms + 5);
+    w.now_ms += 5;
+    ck_assert_uint_eq(world_receive(&w, &how, leases, chosen), 1);
+    ck_assert_uint_eq(chosen[0].queue, 1);
 }
 END_TEST
 
@@ -258,6 +291,8 @@ static Suite *leases_suite(void)
     tcase_add_test(tc, renew_keeps_the_lease_and_its_attempt);
     tcase_add_test(tc, released_messages_come_back_at_once_and_uncounted);
     tcase_add_test(tc, the_next_deadline_is_the_earliest_of_all_queues);
+    tcase_add_test(tc, released_messages_are_due_now);
+    tcase_add_test(tc, leases_in_hidden_queues_wake_nobody);
     tcase_add_test(tc, auto_renewed_leases_are_found_by_time_and_by_owner);
     tcase_add_test(tc, payloads_stay_small);
     suite_add_tcase(suite, tc);

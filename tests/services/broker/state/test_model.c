@@ -191,17 +191,22 @@ static void compare_cursor(struct model *m, uint32_t g, uint32_t t, uint32_t que
     must_equal(got.returned, returned, "returned");
 }
 
-static void compare_deadline(struct model *m, uint32_t g, uint32_t t)
+/* It may be early, but neither late nor, after a choice in vain, in the past. */
+static void compare_deadline(struct model *m, uint32_t g, uint32_t t, bool in_vain)
 {
     uint64_t want = UINT64_MAX;
-    for (uint32_t q = 0; q < m->queue_count[t]; q++) {
+    for (uint32_t q = 0; q < m->read_queues[t]; q++) {
         struct model_cursor *c = &m->cursors[g][t][q];
-        for (uint64_t o = committed_of(c); o < c->next; o++)
-            if (c->entries[o].status == LEASED && c->entries[o].deadline_ms < want)
-                want = c->entries[o].deadline_ms;
+        for (uint64_t o = committed_of(c); o < c->next; o++) {
+            const struct entry *e = &c->entries[o];
+            uint64_t due = e->status == RETURNED ? 0 : e->deadline_ms;
+            if (e->status != CLOSED && due < want) want = due;
+        }
     }
-    must_equal(sk_state_next_deadline(m->w.state, m->group_ids[g], m->topic_ids[t]), want,
-               "the next deadline");
+    uint64_t got = sk_state_next_deadline(m->w.state, m->group_ids[g], m->topic_ids[t]);
+    if (got > want) must_equal(got, want, "the next deadline");
+    if (in_vain) must_equal(got > m->w.now_ms, true, "'the next deadline is to come'");
+    if (want == UINT64_MAX) must_equal(got, want, "the next deadline of nothing");
 }
 
 static void compare_leases(struct model *m)
@@ -357,6 +362,7 @@ static void do_receive(struct model *m, uint32_t g, uint32_t t)
                                    .owner = below(m, 3) + 1,
                                    .auto_renew = below(m, 4) == 0};
     model_receive(m, &r);
+    size_t facts = m->w.fact_count;
     size_t count = world_receive(&m->w, &r.how, leases, got);
     must_equal(count, r.count, "the number of messages chosen");
     for (size_t i = 0; i < count; i++) {
@@ -365,6 +371,7 @@ static void do_receive(struct model *m, uint32_t g, uint32_t t)
         must_equal(got[i].attempt, r.want[i].attempt, "a chosen attempt");
     }
     keep_leases(m, leases, count);
+    compare_deadline(m, g, t, r.how.count > 0 && m->w.fact_count == facts);
 }
 
 static void model_settle(struct model *m, enum sk_record_kind kind, const struct sk_lease *lease,
@@ -450,7 +457,7 @@ static void step(struct model *m)
 
     if (m->group_ids[g] && m->topic_ids[t]) {
         for (uint32_t q = 0; q < m->queue_count[t]; q++) compare_cursor(m, g, t, q);
-        compare_deadline(m, g, t);
+        compare_deadline(m, g, t, false);
     }
     compare_leases(m);
     if (dice % 16 == 0) compare_auto_renewed(m, m->w.now_ms + below(m, 2000), below(m, 4));

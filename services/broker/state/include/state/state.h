@@ -206,13 +206,16 @@ struct sk_chosen {
  * Fills chosen[0..count) and the DELIVER payload in *out (which is emptied first); returns how
  * many were chosen. Whenever *out is not empty it must be appended and applied. 0 chosen and
  * something in *out: offsets were passed over, and there may be more: choose again at once.
- * 0 chosen and nothing in *out: wait for a message or for sk_state_next_deadline.
+ * 0 chosen and nothing in *out: wait for a message, or for sk_state_next_deadline. A message that
+ * cannot be read any more (damaged, just deleted by retention) is to be acknowledged.
  * Changes nothing. At most 16384 tags are looked at in one call. */
 size_t sk_state_choose(const sk_state *state, const struct sk_choose *how,
                        const struct sk_queue_view *view, struct sk_chosen *chosen,
                        struct sk_buffer *out);
 
-/* The earliest time at which a lease of (group, topic) ends or ended; UINT64_MAX without leases. */
+/* When to choose again for (group, topic) although no message was sent: the earliest end of a lease
+ * in the queues that can be read, 0 if something was released; UINT64_MAX without leases. May be
+ * early, never late; after a choice in vain it lies after the now_ms of that choice. */
 uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t topic);
 
 /* --- leases ------------------------------------------------------------------------------ */
