@@ -6,6 +6,25 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What was loaded must be able to go on. */
+static void create(sk_state *state)
+{
+    struct sk_buffer b = {0};
+    struct sk_fact fact = {.kind = SK_RECORD_TOPIC};
+    sk_state_encode_topic(
+        &(struct sk_topic_change){SK_SLICE("\1"), SK_TOPIC_NORMAL, false, 2, 2, 3}, &b);
+    fact.payload = sk_buffer_slice(&b);
+    struct sk_status s = sk_state_apply(state, &fact);
+    sk_assert(sk_ok(s) || s.code == SK_CORRUPT);
+    b.len = 0;
+    sk_state_encode_group(&(struct sk_group_change){SK_SLICE("\1"), 2, false}, &b);
+    fact.kind = SK_RECORD_GROUP;
+    fact.payload = sk_buffer_slice(&b);
+    s = sk_state_apply(state, &fact);
+    sk_assert(sk_ok(s) || s.code == SK_CORRUPT);
+    sk_buffer_done(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sk_buffer b = {0};
@@ -16,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sk_state_save(state, &b);
         sk_assert(sk_ok(sk_state_load(copy, sk_buffer_slice(&b))));
         sk_assert(sk_state_hash(copy) == sk_state_hash(state));
+        create(state);
     }
     sk_buffer_done(&b);
     sk_state_free(state);

@@ -125,7 +125,8 @@ const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact)
     if (wrong) return wrong;
     uint32_t queues =
         change.read_queues > change.write_queues ? change.read_queues : change.write_queues;
-    if (queues > UINT32_MAX - 1 - state->next_queue) return "the queue numbers are used up";
+    if (queues > UINT32_MAX - state->next_queue || state->topics.next_id == UINT32_MAX)
+        return "the numbers of topics or queues are used up";
 
     struct sk_topic_node *topic = sk_names_find(&state->topics, change.name);
     if (topic)
@@ -210,6 +211,7 @@ const char *sk_apply_group(struct sk_state *state, const struct sk_fact *fact)
     struct sk_group_change change;
     const char *wrong = sk_read_group(fact->payload, &change);
     if (wrong) return wrong;
+    if (state->groups.next_id == UINT32_MAX) return "the numbers of groups are used up";
     struct sk_group_node *group = sk_names_find(&state->groups, change.name);
     if (group)
         change_group(group, &change);

@@ -28,14 +28,6 @@ const char *sk_record_kind_name(uint8_t kind)
     return kind < sizeof names / sizeof names[0] && names[kind] ? names[kind] : "unknown";
 }
 
-/* An id or a queue as a varint: what exceeds 32 bits is no such thing. */
-static uint32_t read_small(struct sk_reader *r)
-{
-    uint64_t v = sk_read_varint(r);
-    if (v > UINT32_MAX) r->failed = true;
-    return (uint32_t)v;
-}
-
 static uint64_t read_offset(struct sk_reader *r)
 {
     uint64_t v = sk_read_varint(r);
@@ -231,8 +223,8 @@ const char *sk_read_deliver(struct sk_slice payload, struct sk_deliver *out, str
     struct sk_deliver header = {.auto_renew = flags & FLAG_AUTO_RENEW};
     header.deadline_ms = sk_read_u64(&r);
     header.owner = sk_read_u64(&r);
-    header.group = read_small(&r);
-    header.topic = read_small(&r);
+    header.group = sk_read_small(&r);
+    header.topic = sk_read_small(&r);
     if (r.failed) return bad_length;
     if (flags & ~FLAG_AUTO_RENEW) return "it has unknown flags";
     *out = header;
@@ -362,10 +354,10 @@ bool sk_read_lease_run(struct sk_reader *rest, struct sk_lease_run *run)
     uint8_t what = sk_read_u8(rest);
     if (what & ~(RUN_SUBSCRIPTION | RUN_QUEUE | RUN_LEASE)) rest->failed = true;
     if (what & RUN_SUBSCRIPTION) {
-        run->group = read_small(rest);
-        run->topic = read_small(rest);
+        run->group = sk_read_small(rest);
+        run->topic = sk_read_small(rest);
     }
-    if (what & RUN_QUEUE) run->queue = read_small(rest);
+    if (what & RUN_QUEUE) run->queue = sk_read_small(rest);
     if (what & RUN_LEASE) run->lease = sk_read_varint(rest);
     run->offset = read_offset(rest);
     run->count = read_offset(rest);
@@ -394,9 +386,9 @@ const char *sk_read_seek(struct sk_slice payload, struct sk_seek *out)
 {
     struct sk_reader r = sk_reader_of(payload);
     if (sk_read_u8(&r) != RECORD_VERSION) return bad_version;
-    struct sk_seek seek = {.group = read_small(&r)};
-    seek.topic = read_small(&r);
-    seek.queue = read_small(&r);
+    struct sk_seek seek = {.group = sk_read_small(&r)};
+    seek.topic = sk_read_small(&r);
+    seek.queue = sk_read_small(&r);
     seek.offset = read_offset(&r);
     if (r.failed) return "it ends too early, or a number in it is too large";
     if (sk_reader_left(&r)) return "it has bytes too many";

@@ -167,13 +167,6 @@ uint64_t sk_state_hash(const sk_state *state)
 
 /* Each part returns NULL or what is wrong. Loops end with the bytes, whatever their count says. */
 
-static uint32_t read_small(struct sk_reader *r)
-{
-    uint64_t v = sk_read_varint(r);
-    if (v > UINT32_MAX) r->failed = true;
-    return (uint32_t)v;
-}
-
 static struct sk_slice read_name(struct sk_reader *r)
 {
     uint64_t len = sk_read_varint(r);
@@ -188,7 +181,7 @@ static const char *load_queues(sk_state *state, struct sk_topic_node *topic, str
         topic->topic.write_queues > count)
         return "a topic's number of queues is wrong";
     for (uint64_t i = 0; i < count; i++) {
-        uint32_t store_queue = read_small(r);
+        uint32_t store_queue = sk_read_small(r);
         uint64_t next_offset = sk_read_varint(r);
         if (r->failed || next_offset >= SK_OFFSET_LIMIT) return "a queue is damaged";
         if (store_queue >= state->next_queue || sk_queue_slot(state, store_queue))
@@ -200,13 +193,13 @@ static const char *load_queues(sk_state *state, struct sk_topic_node *topic, str
 
 static const char *load_topic(sk_state *state, struct sk_reader *r, uint32_t *last_id)
 {
-    uint32_t id = read_small(r);
+    uint32_t id = sk_read_small(r);
     uint8_t type = sk_read_u8(r);
     uint8_t flags = sk_read_u8(r);
     struct sk_topic_change topic = {.type = (enum sk_topic_type)type, .mixed = flags & FLAG_MIXED};
     topic.permission = sk_read_u8(r);
-    topic.read_queues = read_small(r);
-    topic.write_queues = read_small(r);
+    topic.read_queues = sk_read_small(r);
+    topic.write_queues = sk_read_small(r);
     uint64_t created_ms = sk_read_varint(r);
     topic.name = read_name(r);
     if (r->failed) return "a topic is damaged";
@@ -221,10 +214,10 @@ static const char *load_topic(sk_state *state, struct sk_reader *r, uint32_t *la
 
 static const char *load_group(sk_state *state, struct sk_reader *r, uint32_t *last_id)
 {
-    uint32_t id = read_small(r);
+    uint32_t id = sk_read_small(r);
     uint8_t flags = sk_read_u8(r);
     struct sk_group_change group = {.orderly = flags & FLAG_ORDERLY};
-    group.max_attempts = read_small(r);
+    group.max_attempts = sk_read_small(r);
     uint64_t created_ms = sk_read_varint(r);
     group.name = read_name(r);
     if (r->failed || flags & ~FLAG_ORDERLY) return "a group is damaged";
@@ -240,7 +233,7 @@ static const char *load_slots(struct sk_block *b, struct sk_reader *r)
     for (uint64_t open = b->leased | b->returned; open; open &= open - 1) {
         unsigned bit = (unsigned)__builtin_ctzll(open);
         struct sk_slot *slot = &b->slots[bit];
-        *slot = (struct sk_slot){.attempt = read_small(r)};
+        *slot = (struct sk_slot){.attempt = sk_read_small(r)};
         if (!(b->leased >> bit & 1)) continue;
         if (slot->attempt == 0) return "a lease was never delivered";
         slot->lease = sk_read_varint(r);
@@ -278,7 +271,7 @@ static const char *load_block(sk_state *state, struct sk_window *w, uint64_t nex
 static const char *load_track(sk_state *state, struct sk_subscription *sub, uint32_t *queue,
                               struct sk_reader *r)
 {
-    uint32_t id = read_small(r);
+    uint32_t id = sk_read_small(r);
     uint64_t next = sk_read_varint(r), blocks = sk_read_varint(r);
     if (r->failed || next >= SK_OFFSET_LIMIT) return "a cursor is damaged";
     if (id >= sub->topic->topic.queue_count || (*queue != UINT32_MAX && id <= *queue))
@@ -296,7 +289,7 @@ static const char *load_track(sk_state *state, struct sk_subscription *sub, uint
 
 static const char *load_subscription(sk_state *state, struct sk_reader *r, uint64_t *last_key)
 {
-    uint32_t group_id = read_small(r), topic_id = read_small(r);
+    uint32_t group_id = sk_read_small(r), topic_id = sk_read_small(r);
     uint64_t count = sk_read_varint(r);
     struct sk_group_node *group = sk_names_by_id(&state->groups, group_id);
     struct sk_topic_node *topic = sk_names_by_id(&state->topics, topic_id);

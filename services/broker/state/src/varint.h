@@ -34,4 +34,12 @@ static inline uint64_t sk_read_varint(struct sk_reader *r)
     return 0;
 }
 
+/* An id or a queue: what exceeds 32 bits is no such thing. */
+static inline uint32_t sk_read_small(struct sk_reader *r)
+{
+    uint64_t v = sk_read_varint(r);
+    if (v > UINT32_MAX) r->failed = true;
+    return (uint32_t)v;
+}
+
 #endif

@@ -196,7 +196,9 @@ struct sk_chosen {
  *
  * Order: queue after queue from first_queue; in each queue first what came back (returned, or
  * its lease ended), lowest offset first, then what is new. Each queue is drained before the next
- * one is looked at, so nothing starves as long as the caller rotates first_queue.
+ * one is looked at, so no queue starves as long as the caller rotates first_queue. (Until there
+ * are dead letters, a message that is always given back at once keeps those behind it waiting
+ * when count is 1.)
  * Filter: what it does not want is passed over, which counts as consumed, also when it came back.
  * It compares hashes: the caller compares the tags themselves, and acknowledges the rare message
  * that only its hash let through.
