@@ -168,8 +168,7 @@ void rpc_call_watch_close(rpc_call *call)
     call->closed.done = on_closed;
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
                   .data.recv_close_on_server.cancelled = &call->core_cancelled};
-    sk_assert(grpc_call_start_batch(call->core, &op, 1, rpc_op_give(&call->closed), NULL) ==
-              GRPC_CALL_OK);
+    rpc_op_start(call->core, &op, 1, &call->closed);
 }
 
 void rpc_call_on_cancel(rpc_call *call, rpc_cancel_fn *fn, void *arg)

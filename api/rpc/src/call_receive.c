@@ -7,8 +7,7 @@
 static void read_next(rpc_call *call)
 {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->incoming};
-    sk_assert(grpc_call_start_batch(call->core, &op, 1, rpc_op_give(&call->received), NULL) ==
-              GRPC_CALL_OK);
+    rpc_op_start(call->core, &op, 1, &call->received);
 }
 
 static bool is_finished(rpc_call *call)

@@ -65,9 +65,7 @@ void rpc_call_send(rpc_call *call, struct rpc_batch *batch)
         ops[n].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
         ops[n++].data.recv_close_on_server.cancelled = &call->core_cancelled;
     }
-    grpc_call_error err =
-        grpc_call_start_batch(call->core, ops, n, rpc_op_give(&call->sent), NULL);
-    sk_assert(err == GRPC_CALL_OK);
+    rpc_op_start(call->core, ops, n, &call->sent);
     if (batch->payload) grpc_byte_buffer_destroy(batch->payload);
 }
 

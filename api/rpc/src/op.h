@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/assert.h"
 #include "base/status.h"
 
 struct rpc_op {
@@ -29,6 +30,16 @@ static inline void *rpc_op_give(struct rpc_op *op)
 {
     atomic_store_explicit(&op->given, true, memory_order_release);
     return op;
+}
+
+/* Start a batch that the core must take. Once it is given, the object around `op` belongs
+ * to whoever handles the event: `core` is read before. */
+static inline void rpc_op_start(grpc_call *core, const grpc_op *ops, size_t count,
+                                struct rpc_op *op)
+{
+    void *tag = rpc_op_give(op);
+    grpc_call_error err = grpc_call_start_batch(core, ops, count, tag, NULL);
+    sk_assert(err == GRPC_CALL_OK);
 }
 
 /* One queue and the thread that empties it. */

@@ -193,9 +193,7 @@ static void read_next(rpc_stream *stream, bool first)
     ops[0].data.recv_message.recv_message = &stream->incoming;
     ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
     ops[1].data.recv_initial_metadata.recv_initial_metadata = &stream->initial;
-    void *tag = rpc_op_give(&stream->received);
-    sk_assert(grpc_call_start_batch(stream->call.core, ops, first ? 2 : 1, tag, NULL) ==
-              GRPC_CALL_OK);
+    rpc_op_start(stream->call.core, ops, first ? 2 : 1, &stream->received);
 }
 
 static bool hand_over(rpc_stream *stream)
@@ -239,8 +237,7 @@ static void await_status(rpc_stream *stream)
     op.data.recv_status_on_client.trailing_metadata = &stream->trailing;
     op.data.recv_status_on_client.status = &stream->code;
     op.data.recv_status_on_client.status_details = &stream->detail;
-    sk_assert(grpc_call_start_batch(stream->call.core, &op, 1, rpc_op_give(&stream->ended),
-                                    NULL) == GRPC_CALL_OK);
+    rpc_op_start(stream->call.core, &op, 1, &stream->ended);
 }
 
 static rpc_stream *stream_new(rpc_channel *channel, const struct rpc_method *method,

@@ -106,14 +106,20 @@ struct rpc_server_options echo_options(int loop_index)
     return (struct rpc_server_options){.pollers = loop_index == 0 ? 1 : 3};
 }
 
+void echo_mount(rpc_server *server, const struct echo_handlers *handlers, void *owner)
+{
+    static struct echo_handlers kept; /* one server at a time */
+    kept = handlers ? *handlers : (struct echo_handlers){0};
+    rpc_server_mount(server, &echo_service, bindings, &kept, owner);
+    rpc_server_mount_raw(server, ECHO_METHOD(ECHO_RAW), raw, NULL);
+}
+
 void echo_start(struct echo *e, const struct rpc_server_options *options,
                 const struct echo_handlers *handlers, void *owner)
 {
-    static const struct echo_handlers none = {0};
     *e = (struct echo){0};
     ck_assert(sk_ok(rpc_server_new(options, &e->server)));
-    rpc_server_mount(e->server, &echo_service, bindings, handlers ? handlers : &none, owner);
-    rpc_server_mount_raw(e->server, ECHO_METHOD(ECHO_RAW), raw, NULL);
+    echo_mount(e->server, handlers, owner);
     ck_assert(sk_ok(rpc_server_listen(e->server, "127.0.0.1:0", &e->port)));
     ck_assert(sk_ok(rpc_server_start(e->server)));
     snprintf(e->target, sizeof e->target, "127.0.0.1:%d", e->port);

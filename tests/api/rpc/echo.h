@@ -46,6 +46,9 @@ struct echo {
 struct rpc_server_options echo_options(int loop_index);
 enum { ECHO_LOOPS = 2 };
 
+/* For a server that a test puts together itself. `handlers` is copied. */
+void echo_mount(rpc_server *server, const struct echo_handlers *handlers, void *owner);
+
 void echo_start(struct echo *e, const struct rpc_server_options *options,
                 const struct echo_handlers *handlers, void *owner);
 void echo_stop(struct echo *e);
