@@ -162,7 +162,7 @@ END_TEST
 
 struct delivery {
     struct tally done;
-    bool delivered;
+    _Atomic bool delivered;
     rpc_call *call; /* kept by list_and_keep */
     struct tally opened, cancelled;
 };
