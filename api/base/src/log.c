@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_ROOM = 2048, VALUE_LIMIT = 256, LINES_PER_SECOND = 20 };
+enum { LINE_ROOM = 2048, END_ROOM = 64, VALUE_LIMIT = 256, LINES_PER_SECOND = 20 };
 
 static _Atomic int lowest_level = SK_INFO;
 static _Atomic bool as_json;
@@ -20,6 +20,7 @@ static const char *const level_columns[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
 struct line {
     char text[LINE_ROOM];
     size_t len;
+    bool full; /* something did not fit; the last END_ROOM bytes are for the end */
 };
 
 void sk_log_configure(enum sk_log_level lowest, bool json)
@@ -35,7 +36,10 @@ bool sk_log_enabled(enum sk_log_level level)
 
 static void put_char(struct line *l, char c)
 {
-    if (l->len < LINE_ROOM - 2) l->text[l->len++] = c;
+    if (l->len < LINE_ROOM - END_ROOM)
+        l->text[l->len++] = c;
+    else
+        l->full = true;
 }
 
 static void put_text(struct line *l, const char *s)
@@ -83,8 +87,12 @@ static void put_value(struct line *l, const struct sk_log_field *f)
         snprintf(number, sizeof number, "%" PRId64, f->value.i64);
         put_text(l, number);
         break;
-    case SK_FIELD_TEXT: put_quoted(l, sk_slice_of_text(f->value.text)); break;
-    case SK_FIELD_BYTES: put_quoted(l, f->value.bytes); break;
+    case SK_FIELD_TEXT:
+        put_quoted(l, sk_slice_of_text(f->value.text));
+        break;
+    case SK_FIELD_BYTES:
+        put_quoted(l, f->value.bytes);
+        break;
     }
 }
 
@@ -107,8 +115,10 @@ static void put_head(struct line *l, enum sk_log_level level, const char *messag
     put_text(l, json ? "\",\"level\":\"" : " ");
     put_text(l, json ? level_names[level] : level_columns[level]);
     put_text(l, json ? "\",\"msg\":" : " ");
-    if (json) put_quoted(l, sk_slice_of_text(message));
-    else put_text(l, message);
+    if (json)
+        put_quoted(l, sk_slice_of_text(message));
+    else
+        put_text(l, message);
 }
 
 static void put_field(struct line *l, const struct sk_log_field *f, bool json)
@@ -137,6 +147,28 @@ static bool admit(struct sk_log_site *site, uint32_t *dropped)
     return false;
 }
 
+/* A field goes in whole or not at all: half a field would break the line for jq. */
+static void put_whole_field(struct line *l, const struct sk_log_field *f, bool json)
+{
+    size_t before = l->len;
+    if (l->full) return;
+    put_field(l, f, json);
+    if (l->full) l->len = before;
+}
+
+static void put_end(struct line *l, uint32_t dropped, bool json)
+{
+    char *at = l->text + l->len;
+    int n = 0;
+    if (dropped)
+        n += snprintf(at, END_ROOM,
+                      json ? ",\"lines_dropped\":%" PRIu32 : " lines_dropped=%" PRIu32, dropped);
+    if (l->full)
+        n += snprintf(at + n, END_ROOM - (size_t)n, "%s", json ? ",\"cut\":true" : " cut=true");
+    n += snprintf(at + n, END_ROOM - (size_t)n, "%s\n", json ? "}" : "");
+    l->len += (size_t)n;
+}
+
 void sk_log_write(struct sk_log_site *site, enum sk_log_level level, const char *message,
                   const struct sk_log_field *fields, size_t count)
 {
@@ -145,10 +177,8 @@ void sk_log_write(struct sk_log_site *site, enum sk_log_level level, const char 
     bool json = atomic_load_explicit(&as_json, memory_order_relaxed);
     struct line l = {.len = 0};
     put_head(&l, level, message, json);
-    for (size_t i = 0; i < count; i++) put_field(&l, &fields[i], json);
-    if (dropped) put_field(&l, &(struct sk_log_field){"lines_dropped", SK_FIELD_U64, {dropped}}, json);
-    if (json) put_char(&l, '}');
-    l.text[l.len++] = '\n';
+    for (size_t i = 0; i < count; i++) put_whole_field(&l, &fields[i], json);
+    put_end(&l, dropped, json);
     ssize_t written = write(STDERR_FILENO, l.text, l.len);
     (void)written; /* nowhere left to complain */
 }
