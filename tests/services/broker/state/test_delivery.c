@@ -302,6 +302,25 @@ START_TEST(a_stuck_message_costs_next_to_nothing)
 }
 END_TEST
 
+/* More blocks than are kept for reuse, and every way to take one out of the directory. */
+START_TEST(many_in_flight_are_acknowledged_in_any_order)
+{
+    enum { MANY = 64000, STEP = 7919 }; /* coprime: every offset is met once */
+    static struct sk_lease held[MANY];
+    world_send(&w, topic, 0, MANY, 0);
+    for (size_t done = 0; done < MANY; done += 1000) {
+        ck_assert_uint_eq(receive(1000), 1000);
+        memcpy(held + done, leases, 1000 * sizeof *leases);
+    }
+    for (size_t i = 0, at = 0; i < MANY; i++, at = (at + STEP) % MANY) {
+        world_ack(&w, &held[at], 1);
+        struct sk_cursor c = world_cursor(&w, group, topic, 0);
+        if (c.inflight != MANY - 1 - i || c.committed > MANY) ck_abort_msg("after %zu acks", i + 1);
+    }
+    assert_cursor(0, MANY, MANY, 0);
+}
+END_TEST
+
 static Suite *delivery_suite(void)
 {
     Suite *suite = suite_create("broker/state/delivery");
@@ -324,6 +343,7 @@ static Suite *delivery_suite(void)
     tcase_add_test(tc, two_groups_do_not_notice_each_other);
     tcase_add_loop_test(tc, nothing_of_a_deleted_topic_or_group_is_left, 0, 2);
     tcase_add_test(tc, a_stuck_message_costs_next_to_nothing);
+    tcase_add_test(tc, many_in_flight_are_acknowledged_in_any_order);
     suite_add_tcase(suite, tc);
     return suite;
 }
