@@ -1,0 +1,609 @@
+/* admin.c - skua.v1.BrokerAdmin: topics and groups are records in the log, like all else.
+ *
+ * Errors are gRPC statuses whose message says what was wrong, which limit, and what to do. A
+ * change is answered when it is as durable as the broker promises. */
+#include "base/log.h"
+#include "inside.h"
+#include "report.h"
+#include "routes.h"
+#include "skua/v1/admin.rpc.h"
+
+enum { SCRATCH_BYTES = 64 << 20 };
+
+/* --- names and values ------------------------------------------------------------------------ */
+
+/* A full name: "namespace%name", or "name"; the part after the last '%' that is not at its
+ * beginning is checked as a name. */
+static struct sk_status check_name(const char *text, struct sk_verdict (*check)(struct sk_slice))
+{
+    struct sk_slice name = sk_slice_of_text(text);
+    struct sk_verdict verdict = check(name);
+    if (sk_granted(verdict)) return SK_SUCCESS;
+    /* With a namespace in front a name may be longer than alone. */
+    const char *percent = name.len && text[0] != '%' ? strchr(text, '%') : NULL;
+    if (percent && percent[1]) {
+        struct sk_verdict space = check(sk_slice_of(name.data, (size_t)(percent - text)));
+        if (sk_granted(space) && sk_granted(check(sk_slice_of_text(percent + 1)))) {
+            return SK_SUCCESS;
+        }
+    }
+    return sk_error(SK_INVALID, "%s", verdict.text);
+}
+
+static struct sk_status check_queues(const sk_broker *broker, int32_t count, const char *what)
+{
+    if (count >= 0 && count <= broker->config->max_queues) return SK_SUCCESS;
+    return sk_error(SK_INVALID, "%s is %d; allowed are 1 to %lld (max_queues)", what, count,
+                    (long long)broker->config->max_queues);
+}
+
+static struct sk_status change_of_topic(const sk_broker *broker, const skua_topic_config *config,
+                                        struct sk_topic_change *out)
+{
+    if (!config) return sk_error(SK_INVALID, "the request has no topic");
+    SK_TRY(check_name(config->name, sk_topic_check));
+    SK_TRY(check_queues(broker, config->read_queues, "read_queues"));
+    SK_TRY(check_queues(broker, config->write_queues, "write_queues"));
+    int type = config->type ? (int)config->type : RMQ_MESSAGE_TYPE_NORMAL;
+    if (type > RMQ_MESSAGE_TYPE_TRANSACTION || type < 0) {
+        return sk_error(SK_INVALID, "topics of type %s come in a later version of Skua",
+                        rmq_message_type_name(type));
+    }
+    if (config->mixed && type != RMQ_MESSAGE_TYPE_NORMAL) {
+        return sk_error(SK_INVALID, "a mixed topic has the type NORMAL, not %s",
+                        rmq_message_type_name(type));
+    }
+    int32_t fallback = config->read_queues   ? config->read_queues
+                       : config->write_queues ? config->write_queues
+                                              : (int32_t)broker->config->default_queues;
+    static const unsigned permissions[] = {SK_PERMIT_READ | SK_PERMIT_WRITE, 0, SK_PERMIT_READ,
+                                           SK_PERMIT_WRITE, SK_PERMIT_READ | SK_PERMIT_WRITE};
+    if ((unsigned)config->permission >= sizeof permissions / sizeof permissions[0]) {
+        return sk_error(SK_INVALID, "unknown permission %d", (int)config->permission);
+    }
+    *out = (struct sk_topic_change){
+        .name = sk_slice_of_text(config->name),
+        .type = (enum sk_topic_type)type,
+        .mixed = config->mixed,
+        .read_queues = (uint32_t)(config->read_queues ? config->read_queues : fallback),
+        .write_queues = (uint32_t)(config->write_queues ? config->write_queues : fallback),
+        .permission = permissions[config->permission],
+    };
+    return SK_SUCCESS;
+}
+
+static skua_topic_config *topic_message(const struct sk_topic *topic, sk_arena *arena)
+{
+    struct sk_route_topic route = {
+        .name = topic->name,
+        .type = (int32_t)topic->type,
+        .mixed = topic->mixed,
+        .read_queues = topic->read_queues,
+        .write_queues = topic->write_queues,
+        .permission = (topic->permission & SK_PERMIT_READ ? SK_ROUTE_READ : 0u) |
+                      (topic->permission & SK_PERMIT_WRITE ? SK_ROUTE_WRITE : 0u),
+    };
+    return sk_topic_config_message(&route, arena);
+}
+
+static skua_group_config *group_message(const struct sk_group *group, sk_arena *arena)
+{
+    skua_group_config *message = sk_arena_alloc(arena, sizeof *message);
+    char *name = sk_arena_text(arena, group->name);
+    if (!message || !name) return NULL;
+    skua_group_config_init(message);
+    message->name = name;
+    message->max_attempts = (int32_t)group->max_attempts;
+    message->orderly = group->orderly;
+    return message;
+}
+
+/* --- changes: answered when they are durable ------------------------------------------------------- */
+
+struct change {
+    rpc_call *call;
+    const ProtobufCMessage *response;
+    struct sk_gate_waiter waiter;
+};
+
+static void promised(void *arg, struct sk_status status)
+{
+    struct change *change = arg;
+    if (sk_ok(status)) {
+        rpc_call_reply(change->call, change->response);
+    } else {
+        rpc_call_fail_status(change->call, status);
+    }
+}
+
+/* `response` lies in the call's arena. */
+static void reply_when_durable(sk_broker *broker, rpc_call *call, const ProtobufCMessage *response,
+                               uint64_t position)
+{
+    struct change *change = sk_arena_zalloc(rpc_call_arena(call), 1, sizeof *change);
+    if (!change || !response) {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "no memory for the answer");
+        return;
+    }
+    change->call = call;
+    change->response = response;
+    change->waiter = (struct sk_gate_waiter){.position = position, .fn = promised, .arg = change};
+    sk_gate_wait(sk_ledger_committed(broker->ledger), &change->waiter);
+}
+
+/* Under the lock; frees the payload. */
+static struct sk_status write_config(sk_broker *broker, enum sk_record_kind kind,
+                                     struct sk_buffer *payload, uint64_t *position)
+{
+    struct sk_span span = {0};
+    struct sk_status status =
+        sk_ledger_write(broker->ledger, kind, sk_buffer_slice(payload), &span);
+    sk_buffer_done(payload);
+    *position = span.end;
+    if (sk_ok(status)) sk_config_changed(broker);
+    return status;
+}
+
+/* --- topics ------------------------------------------------------------------------------------------ */
+
+static bool same_topic(const struct sk_topic *topic, const struct sk_topic_change *change)
+{
+    return topic->type == change->type && topic->mixed == change->mixed &&
+           topic->read_queues == change->read_queues &&
+           topic->write_queues == change->write_queues && topic->permission == change->permission;
+}
+
+/* Under the lock. */
+static struct sk_status create_topic(sk_broker *broker, const struct sk_topic_change *change,
+                                     sk_arena *arena, skua_create_topic_response *out,
+                                     uint64_t *position)
+{
+    const sk_state *state = sk_ledger_state(broker->ledger);
+    const struct sk_topic *topic = sk_state_topic(state, change->name);
+    if (topic && !same_topic(topic, change)) {
+        return sk_error(SK_EXISTS,
+                        "topic '%.*s' exists with other settings: %s, %u read and %u write queues",
+                        SK_SLICE_ARGS(change->name),
+                        topic->mixed ? "MIXED" : rmq_message_type_name((int)topic->type),
+                        topic->read_queues, topic->write_queues);
+    }
+    out->created = !topic;
+    if (!topic) {
+        if (sk_state_topic_count(state) >= (size_t)broker->config->max_topics) {
+            return sk_error(SK_FULL, "the broker has %lld topics already (max_topics)",
+                            (long long)broker->config->max_topics);
+        }
+        struct sk_buffer payload = {0};
+        sk_state_encode_topic(change, &payload);
+        SK_TRY(write_config(broker, SK_RECORD_TOPIC, &payload, position));
+        topic = sk_state_topic(sk_ledger_state(broker->ledger), change->name);
+    }
+    out->topic = topic_message(topic, arena);
+    return out->topic ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
+}
+
+static void on_create_topic(void *owner, rpc_call *call, const skua_create_topic_request *request)
+{
+    sk_broker *broker = owner;
+    sk_arena *arena = rpc_call_arena(call);
+    struct sk_topic_change change;
+    uint64_t position = 0;
+    skua_create_topic_response *response = sk_arena_alloc(arena, sizeof *response);
+    struct sk_status status = change_of_topic(broker, request->topic, &change);
+    if (sk_ok(status) && response) {
+        skua_create_topic_response_init(response);
+        sk_ledger_lock(broker->ledger);
+        status = create_topic(broker, &change, arena, response, &position);
+        sk_ledger_unlock(broker->ledger);
+    }
+    if (!sk_ok(status)) {
+        rpc_call_fail_status(call, status);
+        return;
+    }
+    if (position) sk_routes_report_self(broker->routes); /* whoever asks next finds it */
+    reply_when_durable(broker, call, response ? &response->base : NULL, position);
+}
+
+static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic_request *request)
+{
+    sk_broker *broker = owner;
+    uint64_t position = 0;
+    struct sk_slice name = sk_slice_of_text(request->name);
+    struct sk_status status = SK_SUCCESS;
+    sk_ledger_lock(broker->ledger);
+    const struct sk_topic *topic = sk_state_topic(sk_ledger_state(broker->ledger), name);
+    if (!topic) {
+        status = sk_error(SK_NOT_FOUND, "no topic '%.200s' on broker %s", request->name,
+                          broker->config->name);
+    } else {
+        size_t count = topic->queue_count;
+        uint32_t *queues = sk_arena_copy(rpc_call_arena(call), topic->queues,
+                                         count * sizeof *queues);
+        struct sk_buffer payload = {0};
+        sk_state_encode_topic_deleted(name, &payload);
+        status = write_config(broker, SK_RECORD_TOPIC_DELETED, &payload, &position);
+        for (size_t i = 0; sk_ok(status) && queues && i < count; i++) {
+            sk_store_drop_queue(sk_ledger_store(broker->ledger), queues[i]);
+        }
+    }
+    sk_ledger_unlock(broker->ledger);
+    if (!sk_ok(status)) {
+        rpc_call_fail_status(call, status);
+        return;
+    }
+    sk_routes_report_self(broker->routes);
+    static skua_delete_topic_response response = SKUA_DELETE_TOPIC_RESPONSE_INIT;
+    reply_when_durable(broker, call, &response.base, position);
+}
+
+static void on_list_topics(void *owner, rpc_call *call,
+                           const skua_list_broker_topics_request *request)
+{
+    (void)request;
+    sk_broker *broker = owner;
+    sk_arena *arena = rpc_call_arena(call);
+    skua_list_broker_topics_response response = SKUA_LIST_BROKER_TOPICS_RESPONSE_INIT;
+    sk_ledger_lock(broker->ledger);
+    const sk_state *state = sk_ledger_state(broker->ledger);
+    size_t count = sk_state_topic_count(state), cursor = 0;
+    response.topics = sk_arena_zalloc(arena, count, sizeof *response.topics);
+    const struct sk_topic *topic;
+    bool fits = response.topics != NULL;
+    while (fits && response.n_topics < count && (topic = sk_state_next_topic(state, &cursor))) {
+        response.topics[response.n_topics] = topic_message(topic, arena);
+        fits = response.topics[response.n_topics] != NULL;
+        response.n_topics += fits;
+    }
+    sk_ledger_unlock(broker->ledger);
+    if (fits) {
+        skua_broker_admin_reply_list_topics(call, &response);
+    } else {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "too many topics for one answer");
+    }
+}
+
+/* Under the lock. */
+static bool describe_queues(sk_broker *broker, const struct sk_topic *topic, sk_arena *arena,
+                            skua_describe_topic_response *out)
+{
+    size_t count = topic->queue_count;
+    skua_queue_status *queues = sk_arena_zalloc(arena, count, sizeof *queues);
+    out->queues = sk_arena_zalloc(arena, count, sizeof *out->queues);
+    out->topic = topic_message(topic, arena);
+    if (!queues || !out->queues || !out->topic) return false;
+    for (size_t i = 0; i < count; i++) {
+        struct sk_queue_range range =
+            sk_store_queue(sk_ledger_store(broker->ledger), topic->queues[i]);
+        skua_queue_status_init(&queues[i]);
+        queues[i].id = (int32_t)i;
+        queues[i].broker = (char *)(uintptr_t)broker->config->name;
+        queues[i].min_offset = (int64_t)range.min;
+        queues[i].max_offset = (int64_t)range.max;
+        out->queues[out->n_queues++] = &queues[i];
+    }
+    return true;
+}
+
+static void on_describe_topic(void *owner, rpc_call *call,
+                              const skua_describe_topic_request *request)
+{
+    sk_broker *broker = owner;
+    skua_describe_topic_response response = SKUA_DESCRIBE_TOPIC_RESPONSE_INIT;
+    struct sk_status status = SK_SUCCESS;
+    sk_ledger_lock(broker->ledger);
+    const struct sk_topic *topic =
+        sk_state_topic(sk_ledger_state(broker->ledger), sk_slice_of_text(request->name));
+    if (!topic) {
+        status = sk_error(SK_NOT_FOUND, "no topic '%.200s' on broker %s", request->name,
+                          broker->config->name);
+    } else if (!describe_queues(broker, topic, rpc_call_arena(call), &response)) {
+        status = sk_error(SK_FULL, "no memory for the answer");
+    }
+    sk_ledger_unlock(broker->ledger);
+    if (sk_ok(status)) {
+        skua_broker_admin_reply_describe_topic(call, &response);
+    } else {
+        rpc_call_fail_status(call, status);
+    }
+}
+
+/* --- groups -------------------------------------------------------------------------------------------- */
+
+static struct sk_status change_of_group(const sk_broker *broker, const skua_group_config *config,
+                                        struct sk_group_change *out)
+{
+    enum { MOST_ATTEMPTS = 1000 };
+    if (!config) return sk_error(SK_INVALID, "the request has no group");
+    SK_TRY(check_name(config->name, sk_group_check));
+    if (config->max_attempts < 0 || config->max_attempts > MOST_ATTEMPTS) {
+        return sk_error(SK_INVALID, "max_attempts is %d; allowed are 1 to %d, or 0 for the default",
+                        config->max_attempts, MOST_ATTEMPTS);
+    }
+    int64_t attempts =
+        config->max_attempts ? config->max_attempts : broker->config->max_attempts;
+    *out = (struct sk_group_change){.name = sk_slice_of_text(config->name),
+                                    .max_attempts = (uint32_t)attempts,
+                                    .orderly = config->orderly};
+    return SK_SUCCESS;
+}
+
+/* Under the lock. */
+static struct sk_status create_group(sk_broker *broker, const struct sk_group_change *change,
+                                     sk_arena *arena, skua_create_group_response *out,
+                                     uint64_t *position)
+{
+    const sk_state *state = sk_ledger_state(broker->ledger);
+    const struct sk_group *group = sk_state_group(state, change->name);
+    if (group &&
+        (group->max_attempts != change->max_attempts || group->orderly != change->orderly)) {
+        return sk_error(SK_EXISTS,
+                        "consumer group '%.*s' exists with other settings: max_attempts %u, %s",
+                        SK_SLICE_ARGS(change->name), group->max_attempts,
+                        group->orderly ? "orderly" : "not orderly");
+    }
+    out->created = !group;
+    if (!group) {
+        if (sk_state_group_count(state) >= (size_t)broker->config->max_groups) {
+            return sk_error(SK_FULL, "the broker has %lld consumer groups already (max_groups)",
+                            (long long)broker->config->max_groups);
+        }
+        struct sk_buffer payload = {0};
+        sk_state_encode_group(change, &payload);
+        SK_TRY(write_config(broker, SK_RECORD_GROUP, &payload, position));
+        group = sk_state_group(sk_ledger_state(broker->ledger), change->name);
+    }
+    out->group = group_message(group, arena);
+    return out->group ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
+}
+
+static void on_create_group(void *owner, rpc_call *call, const skua_create_group_request *request)
+{
+    sk_broker *broker = owner;
+    sk_arena *arena = rpc_call_arena(call);
+    struct sk_group_change change;
+    uint64_t position = 0;
+    skua_create_group_response *response = sk_arena_alloc(arena, sizeof *response);
+    struct sk_status status = change_of_group(broker, request->group, &change);
+    if (sk_ok(status) && response) {
+        skua_create_group_response_init(response);
+        sk_ledger_lock(broker->ledger);
+        status = create_group(broker, &change, arena, response, &position);
+        sk_ledger_unlock(broker->ledger);
+    }
+    if (!sk_ok(status)) {
+        rpc_call_fail_status(call, status);
+        return;
+    }
+    reply_when_durable(broker, call, response ? &response->base : NULL, position);
+}
+
+static void on_delete_group(void *owner, rpc_call *call, const skua_delete_group_request *request)
+{
+    sk_broker *broker = owner;
+    uint64_t position = 0;
+    struct sk_slice name = sk_slice_of_text(request->name);
+    struct sk_status status = SK_SUCCESS;
+    sk_ledger_lock(broker->ledger);
+    if (!sk_state_group(sk_ledger_state(broker->ledger), name)) {
+        status = sk_error(SK_NOT_FOUND, "no consumer group '%.200s' on broker %s", request->name,
+                          broker->config->name);
+    } else {
+        struct sk_buffer payload = {0};
+        sk_state_encode_group_deleted(name, &payload);
+        status = write_config(broker, SK_RECORD_GROUP_DELETED, &payload, &position);
+    }
+    sk_ledger_unlock(broker->ledger);
+    if (!sk_ok(status)) {
+        rpc_call_fail_status(call, status);
+        return;
+    }
+    static skua_delete_group_response response = SKUA_DELETE_GROUP_RESPONSE_INIT;
+    reply_when_durable(broker, call, &response.base, position);
+}
+
+static void on_list_groups(void *owner, rpc_call *call, const skua_list_groups_request *request)
+{
+    (void)request;
+    sk_broker *broker = owner;
+    sk_arena *arena = rpc_call_arena(call);
+    skua_list_groups_response response = SKUA_LIST_GROUPS_RESPONSE_INIT;
+    sk_ledger_lock(broker->ledger);
+    const sk_state *state = sk_ledger_state(broker->ledger);
+    size_t count = sk_state_group_count(state), cursor = 0;
+    response.groups = sk_arena_zalloc(arena, count, sizeof *response.groups);
+    const struct sk_group *group;
+    bool fits = response.groups != NULL;
+    while (fits && response.n_groups < count && (group = sk_state_next_group(state, &cursor))) {
+        response.groups[response.n_groups] = group_message(group, arena);
+        fits = response.groups[response.n_groups] != NULL;
+        response.n_groups += fits;
+    }
+    sk_ledger_unlock(broker->ledger);
+    if (fits) {
+        skua_broker_admin_reply_list_groups(call, &response);
+    } else {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "too many consumer groups for one answer");
+    }
+}
+
+/* --- where a group stands ---------------------------------------------------------------------------------- */
+
+struct description {
+    sk_arena *arena;
+    skua_describe_group_response response;
+    size_t room_queues, room_clients;
+    bool failed;
+};
+
+/* Make room for one more pointer in a list that lives in the arena. */
+static void *grow(struct description *d, void *list, size_t count, size_t *room)
+{
+    if (count < *room) return list;
+    size_t more = *room ? *room * 2 : 16;
+    void **bigger = sk_arena_zalloc(d->arena, more, sizeof *bigger);
+    if (!bigger) return NULL;
+    if (count) memcpy(bigger, list, count * sizeof *bigger);
+    *room = more;
+    return bigger;
+}
+
+static void add_queue(sk_broker *broker, struct description *d, const struct sk_topic *topic,
+                      uint32_t queue, const struct sk_cursor *cursor)
+{
+    skua_describe_group_response *r = &d->response;
+    skua_group_queue_status *status = sk_arena_alloc(d->arena, sizeof *status);
+    void *list = grow(d, r->queues, r->n_queues, &d->room_queues);
+    if (!status || !list) {
+        d->failed = true;
+        return;
+    }
+    struct sk_queue_range range =
+        sk_store_queue(sk_ledger_store(broker->ledger), topic->queues[queue]);
+    uint64_t committed = cursor->committed > range.min ? cursor->committed : range.min;
+    skua_group_queue_status_init(status);
+    status->topic = sk_arena_text(d->arena, topic->name);
+    status->queue = (int32_t)queue;
+    status->broker = (char *)(uintptr_t)broker->config->name;
+    status->min_offset = (int64_t)range.min;
+    status->max_offset = (int64_t)range.max;
+    status->committed_offset = (int64_t)cursor->committed;
+    status->inflight = (int64_t)cursor->inflight;
+    status->lag = (int64_t)(range.max > committed ? range.max - committed : 0);
+    d->failed = d->failed || !status->topic;
+    r->queues = list;
+    r->queues[r->n_queues++] = status;
+}
+
+static void add_client(void *arg, const struct sk_session_view *view)
+{
+    struct description *d = arg;
+    skua_describe_group_response *r = &d->response;
+    skua_client_status *status = sk_arena_alloc(d->arena, sizeof *status);
+    void *list = grow(d, r->clients, r->n_clients, &d->room_clients);
+    if (!status || !list) {
+        d->failed = true;
+        return;
+    }
+    skua_client_status_init(status);
+    status->client_id = sk_arena_text(d->arena, sk_slice_of_text(view->client_id));
+    status->language = sk_arena_text(d->arena, sk_slice_of_text(view->language));
+    status->version = sk_arena_text(d->arena, sk_slice_of_text(view->version));
+    status->address = sk_arena_text(d->arena, sk_slice_of_text(view->address));
+    status->type = view->type;
+    d->failed = d->failed || !status->client_id || !status->language || !status->version ||
+                !status->address;
+    r->clients = list;
+    r->clients[r->n_clients++] = status;
+}
+
+/* Under the lock. */
+static void describe_group(sk_broker *broker, const struct sk_group *group, struct description *d)
+{
+    const sk_state *state = sk_ledger_state(broker->ledger);
+    const struct sk_topic *topic;
+    size_t next = 0;
+    d->response.group = group_message(group, d->arena);
+    d->failed = d->response.group == NULL;
+    while (!d->failed && (topic = sk_state_next_topic(state, &next))) {
+        for (uint32_t i = 0; i < topic->queue_count; i++) {
+            struct sk_cursor cursor;
+            if (sk_state_cursor(state, group->id, topic->id, i, &cursor)) {
+                add_queue(broker, d, topic, i, &cursor);
+            }
+        }
+    }
+    if (!d->failed) sk_sessions_each_of_group(broker->sessions, group->name, add_client, d);
+}
+
+static void on_describe_group(void *owner, rpc_call *call,
+                              const skua_describe_group_request *request)
+{
+    sk_broker *broker = owner;
+    struct description d = {.arena = rpc_call_arena(call),
+                            .response = SKUA_DESCRIBE_GROUP_RESPONSE_INIT};
+    sk_ledger_lock(broker->ledger);
+    const struct sk_group *group =
+        sk_state_group(sk_ledger_state(broker->ledger), sk_slice_of_text(request->name));
+    if (group) describe_group(broker, group, &d);
+    sk_ledger_unlock(broker->ledger);
+    if (!group) {
+        rpc_call_fail_status(call, sk_error(SK_NOT_FOUND, "no consumer group '%.200s' on broker %s",
+                                            request->name, broker->config->name));
+    } else if (d.failed) {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "too much for one answer");
+    } else {
+        skua_broker_admin_reply_describe_group(call, &d.response);
+    }
+}
+
+/* --- the broker ------------------------------------------------------------------------------------------------ */
+
+static bool add_name_servers(sk_broker *broker, sk_arena *arena, skua_describe_broker_response *out)
+{
+    size_t count = sk_routes_name_servers(broker->routes);
+    skua_name_server_status *list = sk_arena_zalloc(arena, count, sizeof *list);
+    out->name_servers = sk_arena_zalloc(arena, count, sizeof *out->name_servers);
+    if (!list || !out->name_servers) return false;
+    for (size_t i = 0; i < count; i++) {
+        skua_name_server_status_init(&list[i]);
+        list[i].address = (char *)(uintptr_t)broker->config->namesrv.items[i];
+        list[i].connected = sk_routes_is_connected(broker->routes, i);
+        out->name_servers[out->n_name_servers++] = &list[i];
+    }
+    return true;
+}
+
+static void on_describe_broker(void *owner, rpc_call *call,
+                               const skua_describe_broker_request *request)
+{
+    (void)request;
+    sk_broker *broker = owner;
+    sk_arena *arena = rpc_call_arena(call);
+    skua_describe_broker_response response = SKUA_DESCRIBE_BROKER_RESPONSE_INIT;
+    struct sk_route_broker own = {
+        .key = {.cluster = sk_slice_of_text(broker->config->cluster), .name = broker->name},
+        .incarnation = broker->incarnation,
+        .software = SK_SLICE(SKUA_VERSION),
+        .plain = broker->plain,
+        .tls = broker->tls,
+    };
+    sk_store *store = sk_ledger_store(broker->ledger);
+    struct sk_store_stats stats = sk_store_stats(store);
+    response.broker = sk_identity_message(&own, arena);
+    response.flush = broker->config->flush ? (char *)(uintptr_t)"async" : (char *)(uintptr_t)"sync";
+    response.uptime_ms = (sk_mono_us(broker->clock) - broker->started_us) / 1000;
+    response.log_begin = sk_store_begin(store);
+    response.log_tail = sk_store_tail(store);
+    response.log_flushed = stats.flushed;
+    response.log_bytes = stats.log_bytes;
+    response.snapshot_position = stats.snapshot_position;
+    response.disk_used_percent = stats.disk_used_percent;
+    response.clients = sk_sessions_count(broker->sessions);
+    sk_ledger_lock(broker->ledger);
+    response.topics = sk_state_topic_count(sk_ledger_state(broker->ledger));
+    response.groups = sk_state_group_count(sk_ledger_state(broker->ledger));
+    response.waiting_receives = sk_polls_count(broker->polls);
+    sk_ledger_unlock(broker->ledger);
+    if (response.broker && add_name_servers(broker, arena, &response)) {
+        skua_broker_admin_reply_describe_broker(call, &response);
+    } else {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "no memory for the answer");
+    }
+}
+
+static const struct skua_broker_admin_handlers HANDLERS = {
+    .create_topic = on_create_topic,
+    .delete_topic = on_delete_topic,
+    .list_topics = on_list_topics,
+    .describe_topic = on_describe_topic,
+    .create_group = on_create_group,
+    .delete_group = on_delete_group,
+    .list_groups = on_list_groups,
+    .describe_group = on_describe_group,
+    .describe_broker = on_describe_broker,
+};
+
+void sk_mount_admin(sk_broker *broker, rpc_server *server)
+{
+    skua_broker_admin_mount(server, &HANDLERS, broker);
+}

@@ -1,0 +1,80 @@
+/* clients.c - Heartbeat and NotifyClientTermination: clients that live, and that leave. */
+#include "inside.h"
+#include "renew.h"
+
+static bool is_consumer(rmq_client_type type)
+{
+    return type == RMQ_CLIENT_TYPE_PUSH_CONSUMER || type == RMQ_CLIENT_TYPE_SIMPLE_CONSUMER ||
+           type == RMQ_CLIENT_TYPE_PULL_CONSUMER || type == RMQ_CLIENT_TYPE_LITE_PUSH_CONSUMER ||
+           type == RMQ_CLIENT_TYPE_LITE_SIMPLE_CONSUMER;
+}
+
+/* The type of the client's Settings counts, not that of the request. */
+static rmq_client_type effective_type(sk_broker *broker, const struct sk_caller *caller,
+                                      rmq_client_type said)
+{
+    rmq_client_type known = sk_sessions_type(broker->sessions, caller);
+    return known != RMQ_CLIENT_TYPE_UNSPECIFIED ? known : said;
+}
+
+static struct sk_verdict check_heartbeat(sk_broker *broker, rpc_call *call,
+                                         const struct sk_caller *caller,
+                                         const rmq_heartbeat_request *request)
+{
+    rmq_client_type type = effective_type(broker, caller, request->client_type);
+    if (!is_consumer(type)) {
+        if (type == RMQ_CLIENT_TYPE_PRODUCER || type == RMQ_CLIENT_TYPE_UNSPECIFIED) {
+            return SK_GRANTED;
+        }
+        return sk_refuse(RMQ_CODE_UNRECOGNIZED_CLIENT_TYPE, "unknown client type %d", (int)type);
+    }
+    struct sk_slice name;
+    const struct sk_group *group;
+    SK_GRANT(sk_group_of(call, caller, rmq_heartbeat_request_get_group(request), &name));
+    sk_ledger_lock(broker->ledger);
+    struct sk_verdict verdict = sk_find_group(broker, name, &group);
+    sk_ledger_unlock(broker->ledger);
+    return verdict;
+}
+
+void sk_handle_heartbeat(void *owner, rpc_call *call, const rmq_heartbeat_request *request)
+{
+    sk_broker *broker = owner;
+    struct sk_caller caller;
+    struct sk_verdict verdict = sk_caller_of(call, &caller);
+    if (sk_granted(verdict)) {
+        verdict = check_heartbeat(broker, call, &caller, request);
+        sk_sessions_seen(broker->sessions, call, &caller);
+    }
+    rmq_status status = sk_status_for(&caller, &verdict);
+    rmq_heartbeat_response response = RMQ_HEARTBEAT_RESPONSE_INIT;
+    response.status = &status;
+    rmq_messaging_service_reply_heartbeat(call, &response);
+}
+
+static struct sk_verdict terminate(sk_broker *broker, rpc_call *call,
+                                   const struct sk_caller *caller,
+                                   const rmq_notify_client_termination_request *request)
+{
+    struct sk_slice name;
+    if (is_consumer(sk_sessions_type(broker->sessions, caller))) {
+        SK_GRANT(sk_group_of(call, caller, rmq_notify_client_termination_request_get_group(request),
+                             &name));
+    }
+    sk_sessions_forget(broker->sessions, caller);
+    sk_renewer_release_owner(broker->renewer, caller->owner);
+    return SK_GRANTED;
+}
+
+void sk_handle_termination(void *owner, rpc_call *call,
+                           const rmq_notify_client_termination_request *request)
+{
+    sk_broker *broker = owner;
+    struct sk_caller caller;
+    struct sk_verdict verdict = sk_caller_of(call, &caller);
+    if (sk_granted(verdict)) verdict = terminate(broker, call, &caller, request);
+    rmq_status status = sk_status_for(&caller, &verdict);
+    rmq_notify_client_termination_response response = RMQ_NOTIFY_CLIENT_TERMINATION_RESPONSE_INIT;
+    response.status = &status;
+    rmq_messaging_service_reply_notify_client_termination(call, &response);
+}

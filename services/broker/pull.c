@@ -1,0 +1,450 @@
+/* pull.c - the pull side: PullMessage, UpdateOffset, GetOffset, QueryOffset.
+ *
+ * A pull names its queue and its offset and takes no lease; what it has read it says
+ * with UpdateOffset. An offset outside [min, max] is ILLEGAL_OFFSET. At max a pull waits for as
+ * long as it asks. */
+#include <stddef.h>
+
+#include "deliver.h"
+#include "request.h"
+
+struct pull {
+    struct sk_poll poll;
+    sk_broker *broker;
+    rpc_call *call;
+    struct sk_caller caller;
+    struct sk_tag_filter filter;
+    struct sk_slice topic_name, group_name;
+    uint32_t queue, store_queue;
+    uint64_t offset; /* the next to look at */
+    size_t want, written;
+    bool cancelled; /* guarded by the ledger's lock */
+};
+
+/* --- what all four ask ------------------------------------------------------------------------ */
+
+/* The queue that a request names. Under the lock. */
+static struct sk_verdict find_queue(sk_broker *broker, struct sk_slice topic_name, int32_t id,
+                                    const struct sk_topic **topic)
+{
+    SK_GRANT(sk_find_topic(broker, topic_name, topic));
+    if (id < 0 || (uint32_t)id >= (*topic)->read_queues) {
+        return sk_refuse(RMQ_CODE_BAD_REQUEST, "no queue %d: the topic '%.*s' has %u on this broker",
+                         id, SK_SLICE_ARGS(topic_name), (*topic)->read_queues);
+    }
+    if (!((*topic)->permission & SK_PERMIT_READ)) {
+        return sk_refuse(RMQ_CODE_FORBIDDEN, "the topic '%.*s' is not readable",
+                         SK_SLICE_ARGS(topic_name));
+    }
+    return SK_GRANTED;
+}
+
+static void range_of(sk_broker *broker, uint32_t store_queue, uint64_t *min, uint64_t *max)
+{
+    const struct sk_queue_view *view = sk_ledger_view(broker->ledger);
+    view->range(view->owner, store_queue, min, max);
+}
+
+static const rmq_resource *topic_of(const rmq_message_queue *queue)
+{
+    return queue ? queue->topic : NULL;
+}
+
+static struct sk_verdict check_offset(sk_broker *broker, uint32_t store_queue, int64_t offset)
+{
+    uint64_t min, max;
+    range_of(broker, store_queue, &min, &max);
+    if (offset >= 0 && (uint64_t)offset >= min && (uint64_t)offset <= max) return SK_GRANTED;
+    return sk_refuse(RMQ_CODE_ILLEGAL_OFFSET, "offset %lld is outside [%llu, %llu]",
+                     (long long)offset, (unsigned long long)min, (unsigned long long)max);
+}
+
+/* --- PullMessage: answers ------------------------------------------------------------------------ */
+
+static struct pull *pull_of(struct sk_poll *poll)
+{
+    return (struct pull *)(void *)((char *)poll - offsetof(struct pull, poll));
+}
+
+static void write_status(struct pull *p, const struct sk_verdict *verdict)
+{
+    rmq_status status = sk_status_for(&p->caller, verdict);
+    rmq_pull_message_response response = RMQ_PULL_MESSAGE_RESPONSE_INIT;
+    rmq_pull_message_response_set_status(&response, &status);
+    rmq_messaging_service_write_pull_message(p->call, &response);
+}
+
+static void write_next_offset(struct pull *p)
+{
+    rmq_pull_message_response response = RMQ_PULL_MESSAGE_RESPONSE_INIT;
+    rmq_pull_message_response_set_next_offset(&response, (int64_t)p->offset);
+    rmq_messaging_service_write_pull_message(p->call, &response);
+}
+
+static void refuse(struct pull *p, const struct sk_verdict *verdict)
+{
+    write_status(p, verdict);
+    if (verdict->code == RMQ_CODE_MESSAGE_NOT_FOUND) write_next_offset(p);
+    rpc_call_finish(p->call, RPC_OK, NULL);
+}
+
+static void answer_empty(struct pull *p)
+{
+    struct sk_verdict nothing = sk_refuse(RMQ_CODE_MESSAGE_NOT_FOUND, "no new message");
+    refuse(p, &nothing);
+}
+
+/* --- PullMessage: reading -------------------------------------------------------------------------- */
+
+static void deliver_one(struct pull *p)
+{
+    struct sk_verdict ok = SK_GRANTED;
+    struct sk_ready_message message;
+    struct sk_delivery about = {.queue = p->queue, .offset = p->offset, .attempt = 1};
+    enum sk_deliver_result result =
+        sk_deliver_read(p->broker, p->call, p->store_queue, &p->filter, &about, &message);
+    p->offset++;
+    if (result != SK_DELIVER_READY) return; /* not wanted, or not readable: the others go on */
+    if (p->written == 0) write_status(p, &ok);
+    sk_deliver_write(p->call, &message);
+    p->written++;
+}
+
+/* Without touching the message: may the filter want what has this hash? */
+static bool may_match(const struct pull *p, uint32_t hash)
+{
+    for (size_t i = 0; i < p->filter.count; i++) {
+        if (p->filter.hashes[i] == hash) return true;
+    }
+    return p->filter.everything;
+}
+
+/* From p->offset on; stops when there is enough, or the visible end is reached. */
+static void read_messages(struct pull *p, uint64_t visible)
+{
+    sk_store *store = sk_ledger_store(p->broker->ledger);
+    while (p->offset < visible && p->written < p->want) {
+        struct sk_index_entry entries[64];
+        size_t left = visible - p->offset < 64 ? (size_t)(visible - p->offset) : 64;
+        size_t count = sk_store_lookup(store, p->store_queue, p->offset, left, entries);
+        if (count == 0) p->offset = sk_store_queue(store, p->store_queue).min; /* retention */
+        if (count == 0 && p->offset >= visible) return;
+        for (size_t i = 0; i < count && p->written < p->want; i++) {
+            if (may_match(p, entries[i].tag_hash)) {
+                deliver_one(p);
+            } else {
+                p->offset++;
+            }
+        }
+    }
+}
+
+/* Under the lock. */
+static enum sk_poll_look look(struct sk_poll *poll)
+{
+    struct pull *p = pull_of(poll);
+    uint64_t min, visible;
+    range_of(p->broker, p->store_queue, &min, &visible);
+    return !p->cancelled && visible > p->offset ? SK_POLL_FOUND : SK_POLL_MISMATCH;
+}
+
+static void try_now(struct pull *p);
+
+/* poll->answer. */
+static void answer(struct sk_poll *poll, bool found)
+{
+    struct pull *p = pull_of(poll);
+    if (!found) {
+        answer_empty(p);
+        return;
+    }
+    sk_ledger_lock(p->broker->ledger);
+    uint64_t visible = sk_ledger_visible(p->broker->ledger, p->store_queue);
+    sk_ledger_unlock_quietly(p->broker->ledger);
+    read_messages(p, visible);
+    if (p->written == 0) {
+        try_now(p);
+        return;
+    }
+    write_next_offset(p);
+    rpc_call_finish(p->call, RPC_OK, NULL);
+}
+
+/* --- PullMessage: waiting --------------------------------------------------------------------------- */
+
+static void cancelled(void *arg)
+{
+    struct pull *p = arg;
+    sk_ledger_lock(p->broker->ledger);
+    p->cancelled = true;
+    bool ours = sk_polls_leave(p->broker->polls, &p->poll);
+    sk_ledger_unlock(p->broker->ledger);
+    if (ours) rpc_call_finish(p->call, RPC_CANCELLED, NULL);
+}
+
+static void try_now(struct pull *p)
+{
+    sk_broker *broker = p->broker;
+    struct sk_verdict verdict = SK_GRANTED;
+    sk_ledger_lock(broker->ledger);
+    bool over = sk_mono_us(broker->clock) >= p->poll.end_us || atomic_load(&broker->stopping);
+    bool dead = p->cancelled;
+    bool found = look(&p->poll) == SK_POLL_FOUND;
+    bool parked = !dead && !found && !over && sk_polls_park(broker->polls, &p->poll);
+    if (!dead && !found && !over && !parked) {
+        verdict = sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
+                            "too many pulls wait already: max_polls is %lld, "
+                            "max_polls_per_group %lld",
+                            (long long)broker->config->max_polls,
+                            (long long)broker->config->max_polls_per_group);
+    }
+    sk_ledger_unlock_quietly(broker->ledger);
+    if (parked) return;
+    if (dead) {
+        rpc_call_finish(p->call, RPC_CANCELLED, NULL);
+    } else if (sk_granted(verdict)) {
+        answer(&p->poll, found);
+    } else {
+        refuse(p, &verdict);
+    }
+}
+
+/* --- PullMessage: the request ------------------------------------------------------------------------- */
+
+/* A pull waits only if it asks for it. */
+static struct sk_verdict poll_end(struct pull *p, const pb_duration *polling)
+{
+    int64_t ms = sk_duration_ms(polling), most = (int64_t)p->broker->config->max_long_polling_ms;
+    int64_t remaining = rpc_call_remaining_ms(p->call);
+    if (ms < 0) {
+        return sk_refuse(RMQ_CODE_ILLEGAL_POLLING_TIME, "long_polling_timeout is negative");
+    }
+    if (ms > most) ms = most;
+    int64_t reserve = (int64_t)p->broker->config->polling_reserve_ms;
+    if (remaining != INT64_MAX && ms > remaining - reserve) ms = remaining - reserve;
+    p->poll.end_us = sk_mono_us(p->broker->clock) + (ms > 0 ? (uint64_t)ms * 1000 : 0);
+    return SK_GRANTED;
+}
+
+static struct sk_verdict check_request(struct pull *p, const rmq_pull_message_request *request)
+{
+    SK_GRANT(poll_end(p, request->long_polling_timeout));
+    SK_GRANT(sk_topic_of(p->call, &p->caller, topic_of(request->message_queue), &p->topic_name));
+    SK_GRANT(sk_group_of(p->call, &p->caller, request->group, &p->group_name));
+    SK_GRANT(sk_check_batch(p->broker, request->batch_size, &p->want));
+    return sk_check_filter(p->call, request->filter_expression, &p->filter);
+}
+
+/* Under the lock. */
+static struct sk_verdict find(struct pull *p, const rmq_pull_message_request *request)
+{
+    const struct sk_topic *topic;
+    const struct sk_group *group;
+    SK_GRANT(find_queue(p->broker, p->topic_name, request->message_queue->id, &topic));
+    p->poll.topic = topic->id;
+    p->queue = (uint32_t)request->message_queue->id;
+    p->store_queue = topic->queues[p->queue];
+    SK_GRANT(sk_find_group(p->broker, p->group_name, &group));
+    SK_GRANT(check_offset(p->broker, p->store_queue, request->offset));
+    p->offset = (uint64_t)request->offset;
+    return SK_GRANTED;
+}
+
+void sk_handle_pull(void *owner, rpc_call *call, const rmq_pull_message_request *request)
+{
+    sk_broker *broker = owner;
+    struct pull *p = sk_arena_zalloc(rpc_call_arena(call), 1, sizeof *p);
+    if (!p) {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
+    p->broker = broker;
+    p->call = call;
+    p->poll.look = look;
+    p->poll.answer = answer;
+    struct sk_verdict verdict = sk_caller_of(call, &p->caller);
+    if (sk_granted(verdict)) verdict = check_request(p, request);
+    if (sk_granted(verdict)) {
+        sk_ledger_lock(broker->ledger);
+        verdict = find(p, request);
+        sk_ledger_unlock(broker->ledger);
+    }
+    if (!sk_granted(verdict)) {
+        refuse(p, &verdict);
+        return;
+    }
+    sk_sessions_seen(broker->sessions, call, &p->caller);
+    rpc_call_on_cancel(call, cancelled, p);
+    try_now(p);
+}
+
+/* --- offsets --------------------------------------------------------------------------------------------- */
+
+struct update {
+    rpc_call *call;
+    struct sk_caller caller;
+    struct sk_gate_waiter waiter;
+};
+
+static void answer_update(struct update *u, const struct sk_verdict *verdict)
+{
+    rmq_status status = sk_status_for(&u->caller, verdict);
+    rmq_update_offset_response response = RMQ_UPDATE_OFFSET_RESPONSE_INIT;
+    response.status = &status;
+    rmq_messaging_service_reply_update_offset(u->call, &response);
+}
+
+static void update_promised(void *arg, struct sk_status status)
+{
+    struct update *u = arg;
+    if (sk_ok(status)) {
+        struct sk_verdict ok = SK_GRANTED;
+        answer_update(u, &ok);
+        return;
+    }
+    status = sk_while(status, "the outcome is unknown");
+    rpc_call_fail(u->call, RPC_UNAVAILABLE, sk_status_text(&status));
+}
+
+static struct sk_verdict seek(sk_broker *broker, struct update *u,
+                              const rmq_update_offset_request *request, struct sk_span *span)
+{
+    const struct sk_topic *topic;
+    const struct sk_group *group;
+    struct sk_slice topic_name, group_name;
+    SK_GRANT(sk_topic_of(u->call, &u->caller, topic_of(request->message_queue), &topic_name));
+    SK_GRANT(sk_group_of(u->call, &u->caller, request->group, &group_name));
+    sk_ledger_lock(broker->ledger);
+    struct sk_verdict verdict =
+        find_queue(broker, topic_name, request->message_queue->id, &topic);
+    if (sk_granted(verdict)) verdict = sk_find_group(broker, group_name, &group);
+    if (sk_granted(verdict)) topic = sk_state_topic(sk_ledger_state(broker->ledger), topic_name);
+    if (sk_granted(verdict)) {
+        verdict = check_offset(broker, topic->queues[request->message_queue->id], request->offset);
+    }
+    if (sk_granted(verdict)) {
+        struct sk_buffer payload = {0};
+        uint32_t group_id = group->id, topic_id = topic->id;
+        sk_state_encode_seek(group_id, topic_id, (uint32_t)request->message_queue->id,
+                             (uint64_t)request->offset, &payload);
+        verdict = sk_verdict_of(
+            sk_ledger_write(broker->ledger, SK_RECORD_SEEK, sk_buffer_slice(&payload), span));
+        sk_buffer_done(&payload);
+        if (sk_granted(verdict)) sk_polls_lease_ends(broker->polls, group_id, topic_id, 0);
+    }
+    sk_ledger_unlock(broker->ledger);
+    return verdict;
+}
+
+void sk_handle_update_offset(void *owner, rpc_call *call, const rmq_update_offset_request *request)
+{
+    sk_broker *broker = owner;
+    struct update *u = sk_arena_zalloc(rpc_call_arena(call), 1, sizeof *u);
+    if (!u) {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
+    u->call = call;
+    struct sk_span span = {0};
+    struct sk_verdict verdict = sk_caller_of(call, &u->caller);
+    if (sk_granted(verdict)) verdict = seek(broker, u, request, &span);
+    if (!sk_granted(verdict)) {
+        answer_update(u, &verdict);
+        return;
+    }
+    u->waiter = (struct sk_gate_waiter){.position = span.end, .fn = update_promised, .arg = u};
+    sk_gate_wait(sk_ledger_committed(broker->ledger), &u->waiter);
+}
+
+static struct sk_verdict get_offset(sk_broker *broker, rpc_call *call,
+                                    const struct sk_caller *caller,
+                                    const rmq_get_offset_request *request, int64_t *out)
+{
+    const struct sk_topic *topic;
+    const struct sk_group *group = NULL;
+    struct sk_slice topic_name, group_name;
+    struct sk_cursor cursor;
+    SK_GRANT(sk_topic_of(call, caller, topic_of(request->message_queue), &topic_name));
+    SK_GRANT(sk_group_of(call, caller, request->group, &group_name));
+    sk_ledger_lock(broker->ledger);
+    const sk_state *state = sk_ledger_state(broker->ledger);
+    struct sk_verdict verdict =
+        find_queue(broker, topic_name, request->message_queue->id, &topic);
+    if (sk_granted(verdict)) verdict = sk_find_group(broker, group_name, &group);
+    if (sk_granted(verdict)) {
+        topic = sk_state_topic(state, topic_name);
+        uint32_t queue = (uint32_t)request->message_queue->id;
+        if (sk_state_cursor(state, group->id, topic->id, queue, &cursor)) {
+            *out = (int64_t)cursor.committed;
+        } else {
+            verdict = sk_refuse(RMQ_CODE_OFFSET_NOT_FOUND,
+                                "the group '%.*s' has no offset in queue %u of '%.*s' yet",
+                                SK_SLICE_ARGS(group_name), queue, SK_SLICE_ARGS(topic_name));
+        }
+    }
+    sk_ledger_unlock(broker->ledger);
+    return verdict;
+}
+
+void sk_handle_get_offset(void *owner, rpc_call *call, const rmq_get_offset_request *request)
+{
+    struct sk_caller caller;
+    rmq_get_offset_response response = RMQ_GET_OFFSET_RESPONSE_INIT;
+    struct sk_verdict verdict = sk_caller_of(call, &caller);
+    if (sk_granted(verdict)) verdict = get_offset(owner, call, &caller, request, &response.offset);
+    rmq_status status = sk_status_for(&caller, &verdict);
+    response.status = &status;
+    rmq_messaging_service_reply_get_offset(call, &response);
+}
+
+/* Under the lock. */
+static struct sk_verdict offset_by_policy(sk_broker *broker, uint32_t store_queue,
+                                          const rmq_query_offset_request *request, int64_t *out)
+{
+    uint64_t min, max;
+    range_of(broker, store_queue, &min, &max);
+    const pb_timestamp *time = rmq_query_offset_request_get_timestamp(request);
+    int64_t ms = sk_timestamp_ms(time);
+    switch (request->query_offset_policy) {
+    case RMQ_QUERY_OFFSET_POLICY_BEGINNING: *out = (int64_t)min; return SK_GRANTED;
+    case RMQ_QUERY_OFFSET_POLICY_END: *out = (int64_t)max; return SK_GRANTED;
+    case RMQ_QUERY_OFFSET_POLICY_TIMESTAMP: break;
+    default:
+        return sk_refuse(RMQ_CODE_BAD_REQUEST, "unknown query_offset_policy %d",
+                         (int)request->query_offset_policy);
+    }
+    if (!time) return sk_refuse(RMQ_CODE_BAD_REQUEST, "TIMESTAMP needs a timestamp");
+    sk_store *store = sk_ledger_store(broker->ledger);
+    uint64_t offset = ms <= 0 ? min : sk_store_offset_by_time(store, store_queue, (uint64_t)ms);
+    *out = (int64_t)(offset > max ? max : offset);
+    return SK_GRANTED;
+}
+
+static struct sk_verdict query_offset(sk_broker *broker, rpc_call *call,
+                                      const struct sk_caller *caller,
+                                      const rmq_query_offset_request *request, int64_t *out)
+{
+    const struct sk_topic *topic;
+    struct sk_slice name;
+    SK_GRANT(sk_topic_of(call, caller, topic_of(request->message_queue), &name));
+    sk_ledger_lock(broker->ledger);
+    struct sk_verdict verdict = find_queue(broker, name, request->message_queue->id, &topic);
+    if (sk_granted(verdict)) {
+        verdict = offset_by_policy(broker, topic->queues[request->message_queue->id], request, out);
+    }
+    sk_ledger_unlock(broker->ledger);
+    return verdict;
+}
+
+void sk_handle_query_offset(void *owner, rpc_call *call, const rmq_query_offset_request *request)
+{
+    struct sk_caller caller;
+    rmq_query_offset_response response = RMQ_QUERY_OFFSET_RESPONSE_INIT;
+    struct sk_verdict verdict = sk_caller_of(call, &caller);
+    if (sk_granted(verdict)) {
+        verdict = query_offset(owner, call, &caller, request, &response.offset);
+    }
+    rmq_status status = sk_status_for(&caller, &verdict);
+    response.status = &status;
+    rmq_messaging_service_reply_query_offset(call, &response);
+}

@@ -1,0 +1,352 @@
+/* receive.c - ReceiveMessage: leases, long polling, delivery.
+ *
+ *      check ─► look (under the lock: choose, write DELIVER) ──found──► deliver ─► finish
+ *                 ▲        │nothing                                        │  │
+ *                 │        └─► park ── woken: look ──found─────────────────┘  │
+ *                 │              └──── time over ─► MESSAGE_NOT_FOUND          │
+ *                 └──────────── nothing of it was wanted after all ◄───────────┘
+ *
+ * The call's memory is its arena. Who may touch it: while the poll is parked, whoever takes it
+ * off its list under the ledger's lock; else the thread that works on it. A call that was
+ * cancelled takes no lease; leases of a stream that could not be written to its end are
+ * released at once, their attempt uncounted (protocol.md 8, the first row). */
+#include <stddef.h>
+
+#include "deliver.h"
+#include "receipt.h"
+#include "request.h"
+
+struct receive {
+    struct sk_poll poll;
+    sk_broker *broker;
+    rpc_call *call;
+    struct sk_caller caller;
+    const rmq_receive_message_request *request;
+    struct sk_tag_filter filter;
+    struct sk_slice topic_name, group_name;
+    uint64_t invisible_ms;
+    uint32_t first_queue;
+    size_t want;
+
+    bool cancelled; /* guarded by the ledger's lock */
+    struct sk_chosen *chosen;
+    size_t chosen_count;
+    uint64_t lease; /* position of the DELIVER record */
+};
+
+static struct receive *receive_of(struct sk_poll *poll)
+{
+    return (struct receive *)(void *)((char *)poll - offsetof(struct receive, poll));
+}
+
+/* --- answers ----------------------------------------------------------------------------------- */
+
+static void write_status(struct receive *r, const struct sk_verdict *verdict)
+{
+    rmq_status status = sk_status_for(&r->caller, verdict);
+    rmq_receive_message_response response = RMQ_RECEIVE_MESSAGE_RESPONSE_INIT;
+    rmq_receive_message_response_set_status(&response, &status);
+    rmq_messaging_service_write_receive_message(r->call, &response);
+}
+
+static void write_timestamp(struct receive *r)
+{
+    uint64_t now_ms = sk_wall_ms(r->broker->clock);
+    pb_timestamp timestamp = PB_TIMESTAMP_INIT;
+    timestamp.seconds = (int64_t)(now_ms / 1000);
+    timestamp.nanos = (int32_t)(now_ms % 1000 * 1000000);
+    rmq_receive_message_response response = RMQ_RECEIVE_MESSAGE_RESPONSE_INIT;
+    rmq_receive_message_response_set_delivery_timestamp(&response, &timestamp);
+    rmq_messaging_service_write_receive_message(r->call, &response);
+}
+
+static void refuse(struct receive *r, const struct sk_verdict *verdict)
+{
+    write_status(r, verdict);
+    if (verdict->code != RMQ_CODE_CLIENT_ID_REQUIRED) write_timestamp(r);
+    rpc_call_finish(r->call, RPC_OK, NULL);
+}
+
+static void answer_empty(struct receive *r)
+{
+    struct sk_verdict nothing = sk_refuse(RMQ_CODE_MESSAGE_NOT_FOUND, "no new message");
+    refuse(r, &nothing);
+}
+
+/* --- leases -------------------------------------------------------------------------------------- */
+
+static struct sk_lease lease_of(const struct receive *r, const struct sk_chosen *chosen)
+{
+    return (struct sk_lease){.group = r->poll.group,
+                             .topic = r->poll.topic,
+                             .queue = chosen->queue,
+                             .offset = chosen->offset,
+                             .lease = r->lease};
+}
+
+/* Under the lock. SK_OK with chosen_count 0: there is nothing to be had now. */
+static struct sk_status choose_once(struct receive *r, bool *more)
+{
+    sk_ledger *ledger = r->broker->ledger;
+    uint64_t now_ms = sk_ledger_now_ms(ledger);
+    struct sk_choose how = {
+        .group = r->poll.group,
+        .topic = r->poll.topic,
+        .now_ms = now_ms,
+        .first_queue = r->first_queue,
+        .count = r->want,
+        .tag_hashes = r->filter.hashes,
+        .tag_hash_count = r->filter.count,
+        .deadline_ms = now_ms + r->invisible_ms,
+        .auto_renew = r->request->auto_renew,
+        .owner = r->caller.owner,
+    };
+    struct sk_buffer payload = {0};
+    size_t count = sk_state_choose(sk_ledger_state(ledger), &how, sk_ledger_view(ledger), r->chosen,
+                                   &payload);
+    struct sk_span span = {0};
+    struct sk_status status =
+        sk_ledger_write(ledger, SK_RECORD_DELIVER, sk_buffer_slice(&payload), &span);
+    *more = count == 0 && payload.len > 0;
+    sk_buffer_done(&payload);
+    if (!sk_ok(status)) return status;
+    r->chosen_count = count;
+    r->lease = span.begin;
+    if (count) sk_polls_lease_ends(r->broker->polls, how.group, how.topic, how.deadline_ms);
+    return SK_SUCCESS;
+}
+
+/* Under the lock. A filter may pass over any number of messages, so many looks may be needed;
+ * they are bounded, and the rest waits for the next wake-up. */
+static enum sk_poll_look look(struct sk_poll *poll)
+{
+    enum { MOST_LOOKS = 64 };
+    struct receive *r = receive_of(poll);
+    bool more = !r->cancelled;
+    r->chosen_count = 0;
+    for (int i = 0; more && i < MOST_LOOKS; i++) {
+        struct sk_status status = choose_once(r, &more);
+        if (!sk_ok(status)) return SK_POLL_MISMATCH; /* the disk: `failed` has been told */
+    }
+    if (r->chosen_count) return SK_POLL_FOUND;
+    return r->filter.everything && !r->cancelled ? SK_POLL_NOTHING : SK_POLL_MISMATCH;
+}
+
+/* The client never got (all of) them. */
+static void delivered(void *arg, bool all)
+{
+    struct receive *r = arg;
+    if (all || r->chosen_count == 0) return;
+    struct sk_lease leases[SK_RECEIVE_MAX];
+    for (size_t i = 0; i < r->chosen_count; i++) leases[i] = lease_of(r, &r->chosen[i]);
+    struct sk_buffer payload = {0};
+    sk_state_encode_release(leases, r->chosen_count, &payload);
+    sk_ledger *ledger = r->broker->ledger;
+    sk_ledger_lock(ledger);
+    struct sk_status status =
+        sk_ledger_write(ledger, SK_RECORD_RELEASE, sk_buffer_slice(&payload), NULL);
+    if (sk_ok(status)) sk_polls_lease_ends(r->broker->polls, r->poll.group, r->poll.topic, 0);
+    sk_ledger_unlock(ledger);
+    sk_buffer_done(&payload);
+}
+
+/* Messages whose tag only looked right: consumed, as all that the filter does not want. */
+static void acknowledge(struct receive *r, const struct sk_lease *leases, size_t count)
+{
+    struct sk_buffer payload = {0};
+    sk_state_encode_ack(leases, count, &payload);
+    sk_ledger_lock(r->broker->ledger);
+    struct sk_status status =
+        sk_ledger_write(r->broker->ledger, SK_RECORD_ACK, sk_buffer_slice(&payload), NULL);
+    sk_ledger_unlock(r->broker->ledger);
+    sk_buffer_done(&payload);
+    (void)status; /* they will be chosen again, and not wanted again */
+}
+
+static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen *chosen,
+                                       struct sk_ready_message *out)
+{
+    struct sk_receipt receipt = {.broker = r->broker->name,
+                                 .group = r->poll.group,
+                                 .topic = r->poll.topic,
+                                 .queue = chosen->queue,
+                                 .offset = chosen->offset,
+                                 .lease = r->lease};
+    char handle[SK_RECEIPT_TEXT_MAX];
+    struct sk_delivery about = {
+        .receipt_handle = sk_slice_of(handle, sk_receipt_encode(&receipt, handle)),
+        .queue = chosen->queue,
+        .offset = chosen->offset,
+        .attempt = chosen->attempt,
+        .invisible_ms = r->invisible_ms,
+    };
+    return sk_deliver_read(r->broker, r->call, chosen->store_queue, &r->filter, &about, out);
+}
+
+/* Write what can be read and is wanted, and keep only that in r->chosen. OK goes first, but not
+ * before there is a message to follow it. What cannot be read stays leased, and is tried again
+ * when the lease ends. */
+static void deliver_all(struct receive *r)
+{
+    struct sk_verdict ok = SK_GRANTED;
+    struct sk_lease unwanted[SK_RECEIVE_MAX];
+    size_t unwanted_count = 0, kept = 0;
+    for (size_t i = 0; i < r->chosen_count; i++) {
+        struct sk_chosen chosen = r->chosen[i];
+        struct sk_ready_message message;
+        enum sk_deliver_result result = read_one(r, &chosen, &message);
+        if (result == SK_DELIVER_MISMATCH) unwanted[unwanted_count++] = lease_of(r, &chosen);
+        if (result != SK_DELIVER_READY) continue;
+        if (kept == 0) write_status(r, &ok);
+        sk_deliver_write(r->call, &message);
+        r->chosen[kept++] = chosen;
+    }
+    r->chosen_count = kept;
+    if (unwanted_count) acknowledge(r, unwanted, unwanted_count);
+}
+
+static void try_now(struct receive *r);
+
+/* poll->answer. */
+static void answer(struct sk_poll *poll, bool found)
+{
+    struct receive *r = receive_of(poll);
+    if (!found) {
+        answer_empty(r);
+        return;
+    }
+    deliver_all(r);
+    if (r->chosen_count == 0) {
+        try_now(r);
+        return;
+    }
+    write_timestamp(r);
+    rpc_call_finish_done(r->call, RPC_OK, NULL, delivered, r);
+}
+
+/* --- waiting ---------------------------------------------------------------------------------------- */
+
+static void cancelled(void *arg)
+{
+    struct receive *r = arg;
+    sk_ledger_lock(r->broker->ledger);
+    r->cancelled = true;
+    bool ours = sk_polls_leave(r->broker->polls, &r->poll);
+    sk_ledger_unlock(r->broker->ledger);
+    if (ours) rpc_call_finish(r->call, RPC_CANCELLED, NULL);
+}
+
+/* Look; answer, park, or give up. */
+static void try_now(struct receive *r)
+{
+    sk_broker *broker = r->broker;
+    struct sk_verdict verdict = SK_GRANTED;
+    sk_ledger_lock(broker->ledger);
+    bool over = sk_mono_us(broker->clock) >= r->poll.end_us || atomic_load(&broker->stopping);
+    bool dead = r->cancelled;
+    bool found = !dead && look(&r->poll) == SK_POLL_FOUND;
+    bool parked = !dead && !found && !over && sk_polls_park(broker->polls, &r->poll);
+    if (!dead && !found && !over && !parked) {
+        verdict = sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
+                            "too many receives wait already: max_polls is %lld, "
+                            "max_polls_per_group %lld",
+                            (long long)broker->config->max_polls,
+                            (long long)broker->config->max_polls_per_group);
+    }
+    sk_ledger_unlock_quietly(broker->ledger);
+    if (parked) return; /* it may be answered and gone already */
+    if (dead) {
+        rpc_call_finish(r->call, RPC_CANCELLED, NULL);
+    } else if (sk_granted(verdict)) {
+        answer(&r->poll, found);
+    } else {
+        refuse(r, &verdict);
+    }
+}
+
+/* --- the request --------------------------------------------------------------------------------------- */
+
+static struct sk_verdict check_duration(struct receive *r)
+{
+    const struct sk_broker_config *config = r->broker->config;
+    if (r->request->auto_renew) {
+        r->invisible_ms = config->auto_renew_duration_ms;
+        return SK_GRANTED;
+    }
+    const pb_duration *asked =
+        rmq_receive_message_request_get_invisible_duration(r->request);
+    int64_t ms = sk_duration_ms(asked);
+    if (ms < (int64_t)config->min_invisible_duration_ms ||
+        ms > (int64_t)config->max_invisible_duration_ms) {
+        return sk_refuse(RMQ_CODE_ILLEGAL_INVISIBLE_TIME,
+                         "the invisible duration is %lld ms; allowed are %llu to %llu ms "
+                         "(min_invisible_duration, max_invisible_duration)",
+                         (long long)ms, (unsigned long long)config->min_invisible_duration_ms,
+                         (unsigned long long)config->max_invisible_duration_ms);
+    }
+    r->invisible_ms = (uint64_t)ms;
+    return SK_GRANTED;
+}
+
+static struct sk_verdict check_request(struct receive *r)
+{
+    const rmq_receive_message_request *request = r->request;
+    const rmq_message_queue *queue = request->message_queue;
+    const pb_duration *polling = rmq_receive_message_request_get_long_polling_timeout(request);
+    SK_GRANT(sk_poll_end(r->broker, r->call, &r->caller, polling, &r->poll.end_us));
+    SK_GRANT(sk_topic_of(r->call, &r->caller, queue ? queue->topic : NULL, &r->topic_name));
+    SK_GRANT(sk_group_of(r->call, &r->caller, request->group, &r->group_name));
+    SK_GRANT(sk_check_batch(r->broker, request->batch_size, &r->want));
+    SK_GRANT(sk_check_filter(r->call, request->filter_expression, &r->filter));
+    return check_duration(r);
+}
+
+/* Under the lock. */
+static struct sk_verdict find(struct receive *r)
+{
+    const struct sk_topic *topic;
+    const struct sk_group *group;
+    SK_GRANT(sk_find_topic(r->broker, r->topic_name, &topic));
+    r->poll.topic = topic->id;
+    if (!(topic->permission & SK_PERMIT_READ) || topic->read_queues == 0) {
+        return sk_refuse(RMQ_CODE_FORBIDDEN, "the topic '%.*s' has no readable queue",
+                         SK_SLICE_ARGS(r->topic_name));
+    }
+    r->first_queue = sk_rotate(r->broker, r->poll.topic + 512) % topic->read_queues;
+    SK_GRANT(sk_find_group(r->broker, r->group_name, &group));
+    r->poll.group = group->id;
+    return SK_GRANTED;
+}
+
+void sk_handle_receive(void *owner, rpc_call *call, const rmq_receive_message_request *request)
+{
+    sk_broker *broker = owner;
+    struct receive *r = sk_arena_zalloc(rpc_call_arena(call), 1, sizeof *r);
+    if (!r) {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "the request is too large");
+        return;
+    }
+    r->broker = broker;
+    r->call = call;
+    r->request = request;
+    r->poll.look = look;
+    r->poll.answer = answer;
+    struct sk_verdict verdict = sk_caller_of(call, &r->caller);
+    if (sk_granted(verdict)) verdict = check_request(r);
+    if (sk_granted(verdict)) {
+        r->chosen = sk_arena_zalloc(rpc_call_arena(call), r->want, sizeof *r->chosen);
+        if (!r->chosen) verdict = sk_refuse(RMQ_CODE_BAD_REQUEST, "the request is too large");
+    }
+    if (sk_granted(verdict)) {
+        sk_ledger_lock(broker->ledger);
+        verdict = find(r);
+        sk_ledger_unlock(broker->ledger);
+    }
+    if (!sk_granted(verdict)) {
+        refuse(r, &verdict);
+        return;
+    }
+    sk_sessions_seen(broker->sessions, call, &r->caller);
+    rpc_call_on_cancel(call, cancelled, r);
+    try_now(r);
+}

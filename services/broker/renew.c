@@ -1,0 +1,140 @@
+/* renew.c - RENEW records, in batches. */
+#include "renew.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+enum { BATCH = 1024, GOODBYE_MS = 1000 };
+
+struct sk_renewer {
+    sk_broker *broker;
+    struct sk_timer timer;
+};
+
+struct batch {
+    sk_broker *broker;
+    uint64_t now_ms;
+    bool everybody_lives; /* too soon after the start to know better */
+    uint64_t last_lease, last_began_ms; /* leases of one DELIVER record come together */
+    struct sk_lease leases[BATCH];
+    size_t count;
+    bool full;
+};
+
+/* When the lease was given: the time of the record that gave it. 0 if that record is gone, which
+ * is long ago. */
+static uint64_t began_ms(struct batch *batch, uint64_t lease)
+{
+    if (batch->last_lease == lease && batch->last_began_ms) return batch->last_began_ms;
+    struct sk_pinned pinned;
+    struct sk_status status =
+        sk_store_read(sk_ledger_store(batch->broker->ledger), lease, &pinned);
+    uint64_t ms = 0;
+    if (sk_ok(status)) {
+        ms = pinned.record.time_ms;
+        sk_unpin(pinned.pin);
+    }
+    batch->last_lease = lease;
+    batch->last_began_ms = ms;
+    return ms;
+}
+
+static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk_lease_info *info)
+{
+    struct batch *batch = arg;
+    if (info->deadline_ms <= batch->now_ms) return true; /* ended already */
+    bool lives =
+        batch->everybody_lives || sk_sessions_knows(batch->broker->sessions, info->owner);
+    if (!lives) return true;
+    uint64_t limit = batch->broker->config->auto_renew_limit_ms;
+    if (began_ms(batch, lease->lease) + limit <= batch->now_ms) return true;
+    batch->leases[batch->count++] = *lease;
+    batch->full = batch->count == BATCH;
+    return !batch->full;
+}
+
+static bool take_all(void *arg, const struct sk_lease *lease, const struct sk_lease_info *info)
+{
+    struct batch *batch = arg;
+    if (info->deadline_ms <= batch->now_ms + GOODBYE_MS) return true;
+    batch->leases[batch->count++] = *lease;
+    batch->full = batch->count == BATCH;
+    return !batch->full;
+}
+
+/* Under the lock. */
+static bool write_batch(struct batch *batch, uint64_t deadline_ms)
+{
+    if (batch->count == 0) return false;
+    struct sk_buffer payload = {0};
+    sk_state_encode_renew(batch->leases, batch->count, deadline_ms, &payload);
+    struct sk_status status = sk_ledger_write(batch->broker->ledger, SK_RECORD_RENEW,
+                                              sk_buffer_slice(&payload), NULL);
+    sk_buffer_done(&payload);
+    for (size_t i = 0; sk_ok(status) && i < batch->count; i++) {
+        sk_polls_lease_ends(batch->broker->polls, batch->leases[i].group, batch->leases[i].topic,
+                            deadline_ms);
+    }
+    if (!sk_ok(status)) sk_log_status(SK_WARN, "leases cannot be renewed", status);
+    return sk_ok(status);
+}
+
+void sk_renewer_run(sk_renewer *renewer)
+{
+    sk_broker *broker = renewer->broker;
+    const struct sk_broker_config *config = broker->config;
+    uint64_t ahead_ms = 2 * config->auto_renew_interval_ms + 1000;
+    if (ahead_ms > config->auto_renew_duration_ms / 2) ahead_ms = config->auto_renew_duration_ms / 2;
+    uint64_t up_us = sk_mono_us(broker->clock) - broker->started_us;
+    bool more = true;
+    for (int i = 0; more && i < 1024; i++) {
+        struct batch batch = {.broker = broker,
+                              .everybody_lives = up_us < config->client_expiry_ms * 1000};
+        sk_ledger_lock(broker->ledger);
+        batch.now_ms = sk_ledger_now_ms(broker->ledger);
+        sk_state_each_auto_renewed(sk_ledger_state(broker->ledger), batch.now_ms + ahead_ms, 0,
+                                   take_if_due, &batch);
+        more = write_batch(&batch, batch.now_ms + config->auto_renew_duration_ms) && batch.full;
+        sk_ledger_unlock(broker->ledger);
+    }
+}
+
+void sk_renewer_release_owner(sk_renewer *renewer, uint64_t owner)
+{
+    sk_broker *broker = renewer->broker;
+    bool more = true;
+    while (more) {
+        struct batch batch = {.broker = broker};
+        sk_ledger_lock(broker->ledger);
+        batch.now_ms = sk_ledger_now_ms(broker->ledger);
+        sk_state_each_auto_renewed(sk_ledger_state(broker->ledger), UINT64_MAX, owner, take_all,
+                                   &batch);
+        more = write_batch(&batch, batch.now_ms + GOODBYE_MS) && batch.full;
+        sk_ledger_unlock(broker->ledger);
+    }
+}
+
+static void on_timer(void *arg)
+{
+    sk_renewer *renewer = arg;
+    sk_broker *broker = renewer->broker;
+    sk_sessions_expire(broker->sessions, broker->config->client_expiry_ms);
+    sk_renewer_run(renewer);
+    sk_timer_set_after_ms(broker->timers, &renewer->timer, broker->config->auto_renew_interval_ms);
+}
+
+sk_renewer *sk_renewer_new(sk_broker *broker)
+{
+    sk_renewer *renewer = sk_zalloc(1, sizeof *renewer);
+    renewer->broker = broker;
+    renewer->timer = (struct sk_timer){.fn = on_timer, .arg = renewer};
+    sk_timer_set_after_ms(broker->timers, &renewer->timer, broker->config->auto_renew_interval_ms);
+    return renewer;
+}
+
+void sk_renewer_free(sk_renewer *renewer)
+{
+    free(renewer);
+}

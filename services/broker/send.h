@@ -1,0 +1,17 @@
+/* send.h - the checks of SendMessage, apart from its I/O, so that tests can ask them. */
+#ifndef SK_BROKER_SEND_H
+#define SK_BROKER_SEND_H
+
+#include "broker/broker.h"
+#include "scan.h"
+#include "service/codes.h"
+
+/* The checks of protocol.md 3.4 that need no topic, in its order. */
+SK_CHECKED struct sk_verdict sk_check_message(const struct sk_broker_config *config,
+                                              const struct sk_scanned_message *message,
+                                              size_t batch, uint64_t now_ms);
+
+/* What a message is, whatever its message_type says: a MessageType. */
+int sk_effective_type(const struct sk_scanned_message *message);
+
+#endif
