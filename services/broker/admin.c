@@ -53,7 +53,7 @@ static struct sk_status change_of_topic(const sk_broker *broker, const skua_topi
         return sk_error(SK_INVALID, "a mixed topic has the type NORMAL, not %s",
                         rmq_message_type_name(type));
     }
-    int32_t fallback = config->read_queues   ? config->read_queues
+    int32_t fallback = config->read_queues    ? config->read_queues
                        : config->write_queues ? config->write_queues
                                               : (int32_t)broker->config->default_queues;
     static const unsigned permissions[] = {SK_PERMIT_READ | SK_PERMIT_WRITE, 0, SK_PERMIT_READ,
@@ -98,7 +98,8 @@ static skua_group_config *group_message(const struct sk_group *group, sk_arena *
     return message;
 }
 
-/* --- changes: answered when they are durable ------------------------------------------------------- */
+/* --- changes: answered when they are durable
+ * ------------------------------------------------------- */
 
 struct change {
     rpc_call *call;
@@ -144,7 +145,8 @@ static struct sk_status write_config(sk_broker *broker, enum sk_record_kind kind
     return status;
 }
 
-/* --- topics ------------------------------------------------------------------------------------------ */
+/* --- topics
+ * ------------------------------------------------------------------------------------------ */
 
 static bool same_topic(const struct sk_topic *topic, const struct sk_topic_change *change)
 {
@@ -217,8 +219,8 @@ static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic
                           broker->config->name);
     } else {
         size_t count = topic->queue_count;
-        uint32_t *queues = sk_arena_copy(rpc_call_arena(call), topic->queues,
-                                         count * sizeof *queues);
+        uint32_t *queues =
+            sk_arena_copy(rpc_call_arena(call), topic->queues, count * sizeof *queues);
         struct sk_buffer payload = {0};
         sk_state_encode_topic_deleted(name, &payload);
         status = write_config(broker, SK_RECORD_TOPIC_DELETED, &payload, &position);
@@ -307,7 +309,8 @@ static void on_describe_topic(void *owner, rpc_call *call,
     }
 }
 
-/* --- groups -------------------------------------------------------------------------------------------- */
+/* --- groups
+ * -------------------------------------------------------------------------------------------- */
 
 static struct sk_status change_of_group(const sk_broker *broker, const skua_group_config *config,
                                         struct sk_group_change *out)
@@ -319,8 +322,7 @@ static struct sk_status change_of_group(const sk_broker *broker, const skua_grou
         return sk_error(SK_INVALID, "max_attempts is %d; allowed are 1 to %d, or 0 for the default",
                         config->max_attempts, MOST_ATTEMPTS);
     }
-    int64_t attempts =
-        config->max_attempts ? config->max_attempts : broker->config->max_attempts;
+    int64_t attempts = config->max_attempts ? config->max_attempts : broker->config->max_attempts;
     *out = (struct sk_group_change){.name = sk_slice_of_text(config->name),
                                     .max_attempts = (uint32_t)attempts,
                                     .orderly = config->orderly};
@@ -426,7 +428,8 @@ static void on_list_groups(void *owner, rpc_call *call, const skua_list_groups_r
     }
 }
 
-/* --- where a group stands ---------------------------------------------------------------------------------- */
+/* --- where a group stands
+ * ---------------------------------------------------------------------------------- */
 
 struct description {
     sk_arena *arena;
@@ -536,7 +539,9 @@ static void on_describe_group(void *owner, rpc_call *call,
     }
 }
 
-/* --- the broker ------------------------------------------------------------------------------------------------ */
+/* --- the broker
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool add_name_servers(sk_broker *broker, sk_arena *arena, skua_describe_broker_response *out)
 {
@@ -570,7 +575,8 @@ static void on_describe_broker(void *owner, rpc_call *call,
     sk_store *store = sk_ledger_store(broker->ledger);
     struct sk_store_stats stats = sk_store_stats(store);
     response.broker = sk_identity_message(&own, arena);
-    response.flush = broker->config->flush ? (char *)(uintptr_t)"async" : (char *)(uintptr_t)"sync";
+    response.flush =
+        broker->config->flush ? (char *)(uintptr_t) "async" : (char *)(uintptr_t) "sync";
     response.uptime_ms = (sk_mono_us(broker->clock) - broker->started_us) / 1000;
     response.log_begin = sk_store_begin(store);
     response.log_tail = sk_store_tail(store);

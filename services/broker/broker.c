@@ -64,7 +64,8 @@ static void failed(void *owner, struct sk_status why)
     broker->options.failed(broker->options.owner, why);
 }
 
-/* --- open --------------------------------------------------------------------------------------- */
+/* --- open ---------------------------------------------------------------------------------------
+ */
 
 static struct sk_ledger_options ledger_options(sk_broker *broker)
 {
@@ -88,10 +89,11 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
 
 static void log_recovery(const sk_broker *broker, const struct sk_recovery *r)
 {
-    sk_log(SK_INFO, r->created ? "log created" : "log opened", sk_text("data", broker->config->data),
-           sk_u64("begin", r->begin), sk_u64("tail", r->tail),
-           sk_u64("snapshot", r->snapshot_position), sk_u64("replayed", r->replayed_records),
-           sk_u64("cut_bytes", r->cut_bytes), sk_text("last_stop", r->clean ? "clean" : "unclean"));
+    sk_log(SK_INFO, r->created ? "log created" : "log opened",
+           sk_text("data", broker->config->data), sk_u64("begin", r->begin),
+           sk_u64("tail", r->tail), sk_u64("snapshot", r->snapshot_position),
+           sk_u64("replayed", r->replayed_records), sk_u64("cut_bytes", r->cut_bytes),
+           sk_text("last_stop", r->clean ? "clean" : "unclean"));
 }
 
 struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_broker **out)
@@ -125,7 +127,8 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     return SK_SUCCESS;
 }
 
-/* --- serve ----------------------------------------------------------------------------------------- */
+/* --- serve
+ * ----------------------------------------------------------------------------------------- */
 
 static const struct rmq_messaging_service_handlers HANDLERS = {
     .query_route = sk_handle_route,
@@ -149,8 +152,7 @@ static const struct rmq_messaging_service_handlers HANDLERS = {
 void sk_broker_mount(sk_broker *broker, rpc_server *server)
 {
     rmq_messaging_service_mount(server, &HANDLERS, broker);
-    rpc_server_mount_raw(server,
-                         &rmq_messaging_service.methods[RMQ_MESSAGING_SERVICE_SEND_MESSAGE],
+    rpc_server_mount_raw(server, &rmq_messaging_service.methods[RMQ_MESSAGING_SERVICE_SEND_MESSAGE],
                          sk_handle_send, broker);
     sk_mount_admin(broker, server);
 }
@@ -164,9 +166,8 @@ static struct sk_status endpoints_of(const char *text, struct sk_route_address *
     const char *host = text[0] == '[' ? text + 1 : text;
     address->host = sk_slice_of(host, strlen(advertised.host));
     address->port = advertised.port;
-    *out = (struct sk_route_endpoints){.scheme = (enum sk_route_scheme)advertised.scheme,
-                                       .addresses = address,
-                                       .count = 1};
+    *out = (struct sk_route_endpoints){
+        .scheme = (enum sk_route_scheme)advertised.scheme, .addresses = address, .count = 1};
     return SK_SUCCESS;
 }
 
@@ -189,7 +190,8 @@ void sk_config_changed(sk_broker *broker)
     sk_routes_changed(broker->routes);
 }
 
-/* --- stop --------------------------------------------------------------------------------------------- */
+/* --- stop
+ * --------------------------------------------------------------------------------------------- */
 
 void sk_broker_stop(sk_broker *broker)
 {

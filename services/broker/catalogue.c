@@ -43,7 +43,8 @@ struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_slice name,
                          SK_SLICE_ARGS(name), broker->config->name);
     }
     if (sk_state_topic_count(state) >= (size_t)broker->config->max_topics) {
-        return sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS, "the broker has %lld topics already: max_topics",
+        return sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
+                         "the broker has %lld topics already: max_topics",
                          (long long)broker->config->max_topics);
     }
     struct sk_status status = write_topic(broker, name);

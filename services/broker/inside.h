@@ -33,17 +33,17 @@ struct sk_broker {
     sk_sessions *sessions;
     sk_renewer *renewer;
     sk_telemetry *telemetry;
-    rpc_client *client;      /* to the name servers */
+    rpc_client *client; /* to the name servers */
     sk_routes *routes;
     sk_registrar *registrar;
-    char *store_host;        /* HOST:PORT of ours that consumers see; set by sk_broker_start */
-    char *tls_host;          /* or NULL */
+    char *store_host; /* HOST:PORT of ours that consumers see; set by sk_broker_start */
+    char *tls_host;   /* or NULL */
     struct sk_route_address addresses[2];
     struct sk_route_endpoints plain, tls; /* the same, for routes */
-    uint64_t incarnation;    /* wall clock of the start, ms */
+    uint64_t incarnation;                 /* wall clock of the start, ms */
     uint64_t started_us;
-    uint32_t turns[1024];    /* guarded by the ledger's lock */
-    atomic_bool failing;     /* `failed` was called */
+    uint32_t turns[1024]; /* guarded by the ledger's lock */
+    atomic_bool failing;  /* `failed` was called */
     atomic_bool stopping;
 };
 
@@ -67,7 +67,8 @@ void sk_handle_telemetry(void *owner, rpc_call *call);
 
 void sk_mount_admin(sk_broker *broker, rpc_server *server);
 
-/* --- topics and groups (catalogue.c) ----------------------------------------------------------- */
+/* --- topics and groups (catalogue.c) -----------------------------------------------------------
+ */
 
 /* Find, or create if that is allowed. Under the ledger's lock; *out until the next write. */
 SK_CHECKED struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_slice name,

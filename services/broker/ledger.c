@@ -10,9 +10,9 @@
 
 struct sk_ledger {
     struct sk_mutex lock;
-    sk_state *state;   /* guarded by lock */
+    sk_state *state; /* guarded by lock */
     sk_store *store;
-    uint64_t last_ms;  /* guarded by lock */
+    uint64_t last_ms; /* guarded by lock */
     const struct sk_clock *clock;
     struct sk_queue_view view;
     struct sk_ledger_options options;
@@ -175,7 +175,8 @@ void sk_ledger_close(sk_ledger *ledger)
     free(ledger);
 }
 
-/* --- the lock ----------------------------------------------------------------------------------- */
+/* --- the lock -----------------------------------------------------------------------------------
+ */
 
 void sk_ledger_lock(sk_ledger *ledger) SK_NO_THREAD_ANALYSIS
 {
@@ -201,7 +202,8 @@ void sk_ledger_settle(sk_ledger *ledger)
     }
 }
 
-/* --- under the lock --------------------------------------------------------------------------------- */
+/* --- under the lock
+ * --------------------------------------------------------------------------------- */
 
 const sk_state *sk_ledger_state(const sk_ledger *ledger)
 {

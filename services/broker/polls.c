@@ -112,7 +112,8 @@ static void set_timer(sk_polls *polls)
     sk_timer_set(polls->timers, &polls->timer, polls->timer_at_us);
 }
 
-/* --- lists ------------------------------------------------------------------------------------- */
+/* --- lists -------------------------------------------------------------------------------------
+ */
 
 static struct topic *topic_of(sk_polls *polls, uint32_t id)
 {
@@ -207,8 +208,8 @@ bool sk_polls_park(sk_polls *polls, struct sk_poll *poll)
     polls->count++;
     heap_set(polls, &poll->due, poll->end_us);
     if (key->due.slot == 0 && poll->group) {
-        uint64_t at_ms = sk_state_next_deadline(sk_ledger_state(polls->ledger), poll->group,
-                                                poll->topic);
+        uint64_t at_ms =
+            sk_state_next_deadline(sk_ledger_state(polls->ledger), poll->group, poll->topic);
         if (at_ms != UINT64_MAX) heap_set(polls, &key->due, lease_due(polls, at_ms));
     }
     set_timer(polls);
@@ -220,13 +221,15 @@ size_t sk_polls_count(const sk_polls *polls)
     return polls->count;
 }
 
-/* --- waking ------------------------------------------------------------------------------------- */
+/* --- waking -------------------------------------------------------------------------------------
+ */
 
 /* Look at a key's polls, in order; those with something go to *ready. */
 static void wake_key(sk_polls *polls, struct sk_poll_key *key, struct sk_poll **ready)
 {
     struct sk_poll *poll, *next;
-    DL_FOREACH_SAFE(key->polls, poll, next) {
+    DL_FOREACH_SAFE(key->polls, poll, next)
+    {
         enum sk_poll_look look = poll->look(poll);
         if (look == SK_POLL_NOTHING) break;
         if (look == SK_POLL_MISMATCH) continue;
@@ -264,10 +267,12 @@ void sk_polls_committed(sk_polls *polls)
     sk_store *store = sk_ledger_store(polls->ledger);
     bool all = sk_store_committed_position(store) >= sk_store_tail(store);
     struct topic *topic, *next_topic;
-    LL_FOREACH_SAFE2(polls->dirty, topic, next_topic, next_dirty) {
+    LL_FOREACH_SAFE2(polls->dirty, topic, next_topic, next_dirty)
+    {
         if (all) forget_dirty(polls, topic);
         struct sk_poll_key *key, *next_key;
-        DL_FOREACH_SAFE(topic->keys, key, next_key) { /* the topic goes with its last key */
+        DL_FOREACH_SAFE(topic->keys, key, next_key)
+        { /* the topic goes with its last key */
             wake_key(polls, key, &ready);
             key_drop_if_empty(polls, key);
         }
@@ -291,8 +296,8 @@ static void leases_ended(sk_polls *polls, struct sk_poll_key *key, uint64_t now_
 {
     heap_remove(polls, &key->due);
     wake_key(polls, key, ready);
-    uint64_t at_ms = sk_state_next_deadline(sk_ledger_state(polls->ledger), key->id.group,
-                                            key->id.topic);
+    uint64_t at_ms =
+        sk_state_next_deadline(sk_ledger_state(polls->ledger), key->id.group, key->id.topic);
     if (key->polls && at_ms != UINT64_MAX) {
         uint64_t at_us = lease_due(polls, at_ms);
         if (at_us < now_us + RETRY_US) at_us = now_us + RETRY_US;
@@ -329,7 +334,8 @@ static void on_timer(void *arg)
     answer_all(ready);
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
 
 sk_polls *sk_polls_new(sk_ledger *ledger, sk_timers *timers, const struct sk_clock *clock,
                        size_t most, size_t most_per_key)
@@ -351,7 +357,8 @@ void sk_polls_end(sk_polls *polls)
     sk_ledger_lock(polls->ledger);
     polls->ended = true;
     struct sk_poll_key *key, *next_key;
-    HASH_ITER(hh, polls->keys, key, next_key) {
+    HASH_ITER(hh, polls->keys, key, next_key)
+    {
         while (key->polls) {
             struct sk_poll *poll = key->polls;
             take_off(polls, poll);

@@ -29,8 +29,9 @@ static struct sk_verdict find_queue(sk_broker *broker, struct sk_slice topic_nam
 {
     SK_GRANT(sk_find_topic(broker, topic_name, topic));
     if (id < 0 || (uint32_t)id >= (*topic)->read_queues) {
-        return sk_refuse(RMQ_CODE_BAD_REQUEST, "no queue %d: the topic '%.*s' has %u on this broker",
-                         id, SK_SLICE_ARGS(topic_name), (*topic)->read_queues);
+        return sk_refuse(RMQ_CODE_BAD_REQUEST,
+                         "no queue %d: the topic '%.*s' has %u on this broker", id,
+                         SK_SLICE_ARGS(topic_name), (*topic)->read_queues);
     }
     if (!((*topic)->permission & SK_PERMIT_READ)) {
         return sk_refuse(RMQ_CODE_FORBIDDEN, "the topic '%.*s' is not readable",
@@ -59,7 +60,8 @@ static struct sk_verdict check_offset(sk_broker *broker, uint32_t store_queue, i
                      (long long)offset, (unsigned long long)min, (unsigned long long)max);
 }
 
-/* --- PullMessage: answers ------------------------------------------------------------------------ */
+/* --- PullMessage: answers ------------------------------------------------------------------------
+ */
 
 static struct pull *pull_of(struct sk_poll *poll)
 {
@@ -94,7 +96,8 @@ static void answer_empty(struct pull *p)
     refuse(p, &nothing);
 }
 
-/* --- PullMessage: reading -------------------------------------------------------------------------- */
+/* --- PullMessage: reading
+ * -------------------------------------------------------------------------- */
 
 static void deliver_one(struct pull *p)
 {
@@ -170,7 +173,8 @@ static void answer(struct sk_poll *poll, bool found)
     rpc_call_finish(p->call, RPC_OK, NULL);
 }
 
-/* --- PullMessage: waiting --------------------------------------------------------------------------- */
+/* --- PullMessage: waiting
+ * --------------------------------------------------------------------------- */
 
 static void cancelled(void *arg)
 {
@@ -209,7 +213,8 @@ static void try_now(struct pull *p)
     }
 }
 
-/* --- PullMessage: the request ------------------------------------------------------------------------- */
+/* --- PullMessage: the request
+ * ------------------------------------------------------------------------- */
 
 /* A pull waits only if it asks for it. */
 static struct sk_verdict poll_end(struct pull *p, const pb_duration *polling)
@@ -278,7 +283,8 @@ void sk_handle_pull(void *owner, rpc_call *call, const rmq_pull_message_request 
     try_now(p);
 }
 
-/* --- offsets --------------------------------------------------------------------------------------------- */
+/* --- offsets
+ * --------------------------------------------------------------------------------------------- */
 
 struct update {
     rpc_call *call;
@@ -315,8 +321,7 @@ static struct sk_verdict seek(sk_broker *broker, struct update *u,
     SK_GRANT(sk_topic_of(u->call, &u->caller, topic_of(request->message_queue), &topic_name));
     SK_GRANT(sk_group_of(u->call, &u->caller, request->group, &group_name));
     sk_ledger_lock(broker->ledger);
-    struct sk_verdict verdict =
-        find_queue(broker, topic_name, request->message_queue->id, &topic);
+    struct sk_verdict verdict = find_queue(broker, topic_name, request->message_queue->id, &topic);
     if (sk_granted(verdict)) verdict = sk_find_group(broker, group_name, &group);
     if (sk_granted(verdict)) topic = sk_state_topic(sk_ledger_state(broker->ledger), topic_name);
     if (sk_granted(verdict)) {
@@ -368,8 +373,7 @@ static struct sk_verdict get_offset(sk_broker *broker, rpc_call *call,
     SK_GRANT(sk_group_of(call, caller, request->group, &group_name));
     sk_ledger_lock(broker->ledger);
     const sk_state *state = sk_ledger_state(broker->ledger);
-    struct sk_verdict verdict =
-        find_queue(broker, topic_name, request->message_queue->id, &topic);
+    struct sk_verdict verdict = find_queue(broker, topic_name, request->message_queue->id, &topic);
     if (sk_granted(verdict)) verdict = sk_find_group(broker, group_name, &group);
     if (sk_granted(verdict)) {
         topic = sk_state_topic(state, topic_name);
@@ -406,9 +410,14 @@ static struct sk_verdict offset_by_policy(sk_broker *broker, uint32_t store_queu
     const pb_timestamp *time = rmq_query_offset_request_get_timestamp(request);
     int64_t ms = sk_timestamp_ms(time);
     switch (request->query_offset_policy) {
-    case RMQ_QUERY_OFFSET_POLICY_BEGINNING: *out = (int64_t)min; return SK_GRANTED;
-    case RMQ_QUERY_OFFSET_POLICY_END: *out = (int64_t)max; return SK_GRANTED;
-    case RMQ_QUERY_OFFSET_POLICY_TIMESTAMP: break;
+    case RMQ_QUERY_OFFSET_POLICY_BEGINNING:
+        *out = (int64_t)min;
+        return SK_GRANTED;
+    case RMQ_QUERY_OFFSET_POLICY_END:
+        *out = (int64_t)max;
+        return SK_GRANTED;
+    case RMQ_QUERY_OFFSET_POLICY_TIMESTAMP:
+        break;
     default:
         return sk_refuse(RMQ_CODE_BAD_REQUEST, "unknown query_offset_policy %d",
                          (int)request->query_offset_policy);

@@ -39,7 +39,8 @@ static struct receive *receive_of(struct sk_poll *poll)
     return (struct receive *)(void *)((char *)poll - offsetof(struct receive, poll));
 }
 
-/* --- answers ----------------------------------------------------------------------------------- */
+/* --- answers -----------------------------------------------------------------------------------
+ */
 
 static void write_status(struct receive *r, const struct sk_verdict *verdict)
 {
@@ -73,7 +74,8 @@ static void answer_empty(struct receive *r)
     refuse(r, &nothing);
 }
 
-/* --- leases -------------------------------------------------------------------------------------- */
+/* --- leases --------------------------------------------------------------------------------------
+ */
 
 static struct sk_lease lease_of(const struct receive *r, const struct sk_chosen *chosen)
 {
@@ -102,8 +104,8 @@ static struct sk_status choose_once(struct receive *r, bool *more)
         .owner = r->caller.owner,
     };
     struct sk_buffer payload = {0};
-    size_t count = sk_state_choose(sk_ledger_state(ledger), &how, sk_ledger_view(ledger), r->chosen,
-                                   &payload);
+    size_t count =
+        sk_state_choose(sk_ledger_state(ledger), &how, sk_ledger_view(ledger), r->chosen, &payload);
     struct sk_span span = {0};
     struct sk_status status =
         sk_ledger_write(ledger, SK_RECORD_DELIVER, sk_buffer_slice(&payload), &span);
@@ -224,7 +226,8 @@ static void answer(struct sk_poll *poll, bool found)
     rpc_call_finish_done(r->call, RPC_OK, NULL, delivered, r);
 }
 
-/* --- waiting ---------------------------------------------------------------------------------------- */
+/* --- waiting
+ * ---------------------------------------------------------------------------------------- */
 
 static void cancelled(void *arg)
 {
@@ -264,7 +267,8 @@ static void try_now(struct receive *r)
     }
 }
 
-/* --- the request --------------------------------------------------------------------------------------- */
+/* --- the request
+ * --------------------------------------------------------------------------------------- */
 
 static struct sk_verdict check_duration(struct receive *r)
 {
@@ -273,8 +277,7 @@ static struct sk_verdict check_duration(struct receive *r)
         r->invisible_ms = config->auto_renew_duration_ms;
         return SK_GRANTED;
     }
-    const pb_duration *asked =
-        rmq_receive_message_request_get_invisible_duration(r->request);
+    const pb_duration *asked = rmq_receive_message_request_get_invisible_duration(r->request);
     int64_t ms = sk_duration_ms(asked);
     if (ms < (int64_t)config->min_invisible_duration_ms ||
         ms > (int64_t)config->max_invisible_duration_ms) {

@@ -16,7 +16,7 @@ struct sk_renewer {
 struct batch {
     sk_broker *broker;
     uint64_t now_ms;
-    bool everybody_lives; /* too soon after the start to know better */
+    bool everybody_lives;               /* too soon after the start to know better */
     uint64_t last_lease, last_began_ms; /* leases of one DELIVER record come together */
     struct sk_lease leases[BATCH];
     size_t count;
@@ -29,8 +29,7 @@ static uint64_t began_ms(struct batch *batch, uint64_t lease)
 {
     if (batch->last_lease == lease && batch->last_began_ms) return batch->last_began_ms;
     struct sk_pinned pinned;
-    struct sk_status status =
-        sk_store_read(sk_ledger_store(batch->broker->ledger), lease, &pinned);
+    struct sk_status status = sk_store_read(sk_ledger_store(batch->broker->ledger), lease, &pinned);
     uint64_t ms = 0;
     if (sk_ok(status)) {
         ms = pinned.record.time_ms;
@@ -45,8 +44,7 @@ static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk
 {
     struct batch *batch = arg;
     if (info->deadline_ms <= batch->now_ms) return true; /* ended already */
-    bool lives =
-        batch->everybody_lives || sk_sessions_knows(batch->broker->sessions, info->owner);
+    bool lives = batch->everybody_lives || sk_sessions_knows(batch->broker->sessions, info->owner);
     if (!lives) return true;
     uint64_t limit = batch->broker->config->auto_renew_limit_ms;
     if (began_ms(batch, lease->lease) + limit <= batch->now_ms) return true;
@@ -70,8 +68,8 @@ static bool write_batch(struct batch *batch, uint64_t deadline_ms)
     if (batch->count == 0) return false;
     struct sk_buffer payload = {0};
     sk_state_encode_renew(batch->leases, batch->count, deadline_ms, &payload);
-    struct sk_status status = sk_ledger_write(batch->broker->ledger, SK_RECORD_RENEW,
-                                              sk_buffer_slice(&payload), NULL);
+    struct sk_status status =
+        sk_ledger_write(batch->broker->ledger, SK_RECORD_RENEW, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
     for (size_t i = 0; sk_ok(status) && i < batch->count; i++) {
         sk_polls_lease_ends(batch->broker->polls, batch->leases[i].group, batch->leases[i].topic,
@@ -86,7 +84,8 @@ void sk_renewer_run(sk_renewer *renewer)
     sk_broker *broker = renewer->broker;
     const struct sk_broker_config *config = broker->config;
     uint64_t ahead_ms = 2 * config->auto_renew_interval_ms + 1000;
-    if (ahead_ms > config->auto_renew_duration_ms / 2) ahead_ms = config->auto_renew_duration_ms / 2;
+    if (ahead_ms > config->auto_renew_duration_ms / 2)
+        ahead_ms = config->auto_renew_duration_ms / 2;
     uint64_t up_us = sk_mono_us(broker->clock) - broker->started_us;
     bool more = true;
     for (int i = 0; more && i < 1024; i++) {

@@ -71,7 +71,8 @@ bool sk_report_of_broker(sk_broker *broker, sk_arena *arena, struct sk_route_bro
     return fits;
 }
 
-/* --- to the wire --------------------------------------------------------------------------------- */
+/* --- to the wire ---------------------------------------------------------------------------------
+ */
 
 skua_topic_config *sk_topic_config_message(const struct sk_route_topic *topic, sk_arena *arena)
 {
@@ -127,15 +128,20 @@ skua_broker_report *sk_report_message(const struct sk_route_broker *report, sk_a
     return to->broker ? to : NULL;
 }
 
-/* --- off the wire -------------------------------------------------------------------------------- */
+/* --- off the wire --------------------------------------------------------------------------------
+ */
 
 static unsigned permission_of(rmq_permission permission)
 {
     switch (permission) {
-    case RMQ_PERMISSION_NONE: return 0;
-    case RMQ_PERMISSION_READ: return SK_ROUTE_READ;
-    case RMQ_PERMISSION_WRITE: return SK_ROUTE_WRITE;
-    default: return SK_ROUTE_READ | SK_ROUTE_WRITE;
+    case RMQ_PERMISSION_NONE:
+        return 0;
+    case RMQ_PERMISSION_READ:
+        return SK_ROUTE_READ;
+    case RMQ_PERMISSION_WRITE:
+        return SK_ROUTE_WRITE;
+    default:
+        return SK_ROUTE_READ | SK_ROUTE_WRITE;
     }
 }
 

@@ -12,8 +12,8 @@ int64_t sk_timestamp_ms(const pb_timestamp *timestamp);
 /* When a receive has to be answered at the latest (protocol.md 3.5.1): what the client asked for
  * within the broker's bounds, and before the client's deadline. `polling` may be NULL. */
 SK_CHECKED struct sk_verdict sk_poll_end(sk_broker *broker, rpc_call *call,
-                                         const struct sk_caller *caller,
-                                         const pb_duration *polling, uint64_t *end_us);
+                                         const struct sk_caller *caller, const pb_duration *polling,
+                                         uint64_t *end_us);
 
 SK_CHECKED struct sk_verdict sk_check_batch(sk_broker *broker, int32_t batch_size, size_t *out);
 

@@ -40,7 +40,7 @@ struct sk_routes {
     size_t count;
     bool started, stopping; /* guarded by lock, as all below */
     rpc_stream *watch;
-    size_t watched;         /* which name server */
+    size_t watched; /* which name server */
     struct missing *missing;
     struct sk_timer watch_timer, report_timer;
 };
@@ -94,7 +94,8 @@ void sk_routes_changed(sk_routes *routes)
     sk_timer_set_after_ms(routes->broker->timers, &routes->report_timer, 0);
 }
 
-/* --- Register ---------------------------------------------------------------------------------- */
+/* --- Register ----------------------------------------------------------------------------------
+ */
 
 static void on_register_answer(void *arg, rpc_stream *stream,
                                const skua_register_response *response)
@@ -165,8 +166,7 @@ static void on_link_timer(void *arg)
         write_heartbeat(link, version);
     } else {
         struct rpc_options options = {0};
-        link->stream =
-            skua_name_server_register(link->channel, &options, &REGISTER, link);
+        link->stream = skua_name_server_register(link->channel, &options, &REGISTER, link);
         opened = true;
     }
     sk_timer_set_after_ms(routes->broker->timers, &link->timer,
@@ -175,7 +175,8 @@ static void on_link_timer(void *arg)
     if (opened) report(routes, link);
 }
 
-/* --- WatchRoutes ----------------------------------------------------------------------------------- */
+/* --- WatchRoutes
+ * ----------------------------------------------------------------------------------- */
 
 static bool is_self(const sk_routes *routes, const struct sk_route_key *key)
 {
@@ -255,8 +256,7 @@ static void take_changed(sk_routes *routes, const skua_broker_report *message, s
     struct sk_route_broker broker;
     if (!sk_report_of_message(message, arena, &broker) || is_self(routes, &broker.key)) return;
     missing_remove(routes, &broker.key);
-    struct sk_status status =
-        sk_route_table_report(routes->table, routes->watch_session, &broker);
+    struct sk_status status = sk_route_table_report(routes->table, routes->watch_session, &broker);
     if (!sk_ok(status)) sk_log_status(SK_WARN, "route is not taken", status);
 }
 
@@ -320,7 +320,8 @@ static void on_watch_timer(void *arg)
     sk_mutex_unlock(&routes->lock);
 }
 
-/* --- life -------------------------------------------------------------------------------------------- */
+/* --- life
+ * -------------------------------------------------------------------------------------------- */
 
 struct sk_status sk_routes_new(sk_broker *broker, sk_routes **out)
 {

@@ -38,19 +38,58 @@ bool sk_scan_is_reserved(struct sk_slice key)
 {
     static const struct sk_slice reserved[] = {
 #define R(text) {(const uint8_t *)text, sizeof text - 1}
-        R("TRACE_ON"), R("MSG_REGION"), R("KEYS"), R("TAGS"), R("WAIT"), R("DELAY"),
-        R("RETRY_TOPIC"), R("REAL_TOPIC"), R("REAL_QID"), R("TRAN_MSG"), R("PGROUP"),
-        R("MIN_OFFSET"), R("MAX_OFFSET"), R("BUYER_ID"), R("ORIGIN_MESSAGE_ID"),
-        R("TRANSFER_FLAG"), R("CORRECTION_FLAG"), R("MQ2_FLAG"), R("RECONSUME_TIME"),
-        R("UNIQ_KEY"), R("MAX_RECONSUME_TIMES"), R("CONSUME_START_TIME"), R("POP_CK"),
-        R("POP_CK_OFFSET"), R("1ST_POP_TIME"), R("TRAN_PREPARED_QUEUE_OFFSET"), R("DUP_INFO"),
-        R("EXTEND_UNIQ_INFO"), R("INSTANCE_ID"), R("CORRELATION_ID"), R("REPLY_TO_CLIENT"),
-        R("TTL"), R("ARRIVE_TIME"), R("PUSH_REPLY_TIME"), R("CLUSTER"), R("MSG_TYPE"),
-        R("INNER_MULTI_QUEUE_OFFSET"), R("TIMER_DELAY_MS"), R("TIMER_DELAY_SEC"),
-        R("TIMER_DELIVER_MS"), R("TIMER_ENQUEUE_MS"), R("TIMER_DEQUEUE_MS"),
-        R("TIMER_ROLL_TIMES"), R("TIMER_OUT_MS"), R("TIMER_DEL_UNIQKEY"),
-        R("TIMER_DELAY_LEVEL"), R("__BORNHOST"), R("BORN_TIMESTAMP"), R("DLQ_ORIGIN_TOPIC"),
-        R("DLQ_ORIGIN_MESSAGE_ID"), R("__CRC32#"), R("__SHARDINGKEY"),
+        R("TRACE_ON"),
+        R("MSG_REGION"),
+        R("KEYS"),
+        R("TAGS"),
+        R("WAIT"),
+        R("DELAY"),
+        R("RETRY_TOPIC"),
+        R("REAL_TOPIC"),
+        R("REAL_QID"),
+        R("TRAN_MSG"),
+        R("PGROUP"),
+        R("MIN_OFFSET"),
+        R("MAX_OFFSET"),
+        R("BUYER_ID"),
+        R("ORIGIN_MESSAGE_ID"),
+        R("TRANSFER_FLAG"),
+        R("CORRECTION_FLAG"),
+        R("MQ2_FLAG"),
+        R("RECONSUME_TIME"),
+        R("UNIQ_KEY"),
+        R("MAX_RECONSUME_TIMES"),
+        R("CONSUME_START_TIME"),
+        R("POP_CK"),
+        R("POP_CK_OFFSET"),
+        R("1ST_POP_TIME"),
+        R("TRAN_PREPARED_QUEUE_OFFSET"),
+        R("DUP_INFO"),
+        R("EXTEND_UNIQ_INFO"),
+        R("INSTANCE_ID"),
+        R("CORRELATION_ID"),
+        R("REPLY_TO_CLIENT"),
+        R("TTL"),
+        R("ARRIVE_TIME"),
+        R("PUSH_REPLY_TIME"),
+        R("CLUSTER"),
+        R("MSG_TYPE"),
+        R("INNER_MULTI_QUEUE_OFFSET"),
+        R("TIMER_DELAY_MS"),
+        R("TIMER_DELAY_SEC"),
+        R("TIMER_DELIVER_MS"),
+        R("TIMER_ENQUEUE_MS"),
+        R("TIMER_DEQUEUE_MS"),
+        R("TIMER_ROLL_TIMES"),
+        R("TIMER_OUT_MS"),
+        R("TIMER_DEL_UNIQKEY"),
+        R("TIMER_DELAY_LEVEL"),
+        R("__BORNHOST"),
+        R("BORN_TIMESTAMP"),
+        R("DLQ_ORIGIN_TOPIC"),
+        R("DLQ_ORIGIN_MESSAGE_ID"),
+        R("__CRC32#"),
+        R("__SHARDINGKEY"),
 #undef R
     };
     /* They are in capitals; what users write rarely is. */
@@ -144,9 +183,9 @@ static enum sk_scan_result scan_property(struct sk_slice bytes, struct sk_scanne
     out->property_count++;
     out->property_bytes += texts[ENTRY_KEY].len + texts[ENTRY_VALUE].len;
     if (out->property_fault == SK_TEXT_FINE) {
-        out->property_fault = control                                   ? SK_TEXT_CONTROL
+        out->property_fault = control                                 ? SK_TEXT_CONTROL
                               : sk_scan_is_reserved(texts[ENTRY_KEY]) ? SK_TEXT_RESERVED
-                                                                        : SK_TEXT_FINE;
+                                                                      : SK_TEXT_FINE;
         if (out->property_fault) out->property_key = texts[ENTRY_KEY];
     }
     return SK_SCAN_OK;
@@ -177,10 +216,17 @@ static enum sk_scan_result take_text(const struct sk_wire_field *f, struct sk_sc
         out->message_group = f->bytes;
         out->group_fault = fault_of(f->bytes, facts);
         break;
-    case SYSTEM_BORN_HOST: out->has_born_host = f->bytes.len > 0; break;
-    case SYSTEM_TRACE_CONTEXT: out->trace_context = f->bytes; break;
-    case SYSTEM_LITE_TOPIC: out->has_lite_topic = f->bytes.len > 0; break;
-    default: break;
+    case SYSTEM_BORN_HOST:
+        out->has_born_host = f->bytes.len > 0;
+        break;
+    case SYSTEM_TRACE_CONTEXT:
+        out->trace_context = f->bytes;
+        break;
+    case SYSTEM_LITE_TOPIC:
+        out->has_lite_topic = f->bytes.len > 0;
+        break;
+    default:
+        break;
     }
     return SK_SCAN_OK;
 }
@@ -188,13 +234,18 @@ static enum sk_scan_result take_text(const struct sk_wire_field *f, struct sk_sc
 static void take_int(const struct sk_wire_field *f, struct sk_scanned_message *out)
 {
     switch (f->number) {
-    case SYSTEM_BODY_ENCODING: out->body_encoding = (int32_t)f->value; break;
-    case SYSTEM_MESSAGE_TYPE: out->message_type = (int32_t)f->value; break;
+    case SYSTEM_BODY_ENCODING:
+        out->body_encoding = (int32_t)f->value;
+        break;
+    case SYSTEM_MESSAGE_TYPE:
+        out->message_type = (int32_t)f->value;
+        break;
     case SYSTEM_PRIORITY:
         out->has_priority = true;
         out->priority = (int32_t)f->value;
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -210,13 +261,18 @@ static enum sk_scan_result take_time(const struct sk_wire_field *f, struct sk_sc
     }
     if (r.failed) return SK_SCAN_BAD;
     switch (f->number) {
-    case SYSTEM_BORN_TIMESTAMP: out->has_born_time = true; break;
+    case SYSTEM_BORN_TIMESTAMP:
+        out->has_born_time = true;
+        break;
     case SYSTEM_DELIVERY_TIMESTAMP:
         out->has_delivery_time = true;
         out->delivery_seconds = seconds;
         break;
-    case SYSTEM_RECOVERY_DURATION: out->recovery_seconds = seconds; break;
-    default: break;
+    case SYSTEM_RECOVERY_DURATION:
+        out->recovery_seconds = seconds;
+        break;
+    default:
+        break;
     }
     return SK_SCAN_OK;
 }
@@ -247,8 +303,11 @@ static enum sk_scan_result scan_system(struct sk_slice bytes, struct sk_scanned_
             }
             seen |= 1u << f.number;
             break;
-        case SERVERS_SUB: result = worse(result, SK_SCAN_UNUSUAL); break;
-        case UNKNOWN: break;
+        case SERVERS_SUB:
+            result = worse(result, SK_SCAN_UNUSUAL);
+            break;
+        case UNKNOWN:
+            break;
         }
     }
     /* How long a half message may be orphaned is the server's to know, not the consumer's. */
@@ -279,7 +338,9 @@ enum sk_scan_result sk_scan_message(struct sk_slice message, struct sk_scanned_m
             out->topic = f.bytes;
             result = worse(result, scan_resource(f.bytes, out));
             break;
-        case MESSAGE_PROPERTY: result = worse(result, scan_property(f.bytes, out)); break;
+        case MESSAGE_PROPERTY:
+            result = worse(result, scan_property(f.bytes, out));
+            break;
         case MESSAGE_SYSTEM:
             if (again) result = worse(result, SK_SCAN_UNUSUAL);
             out->before = sk_slice_of(message.data, (size_t)(f.whole.data - message.data));
@@ -287,7 +348,9 @@ enum sk_scan_result sk_scan_message(struct sk_slice message, struct sk_scanned_m
             out->after = sk_slice_of(r.at, (size_t)(r.end - r.at));
             result = worse(result, scan_system(f.bytes, out));
             break;
-        default: out->body = f.bytes; break;
+        default:
+            out->body = f.bytes;
+            break;
         }
     }
     return r.failed ? SK_SCAN_BAD : result;

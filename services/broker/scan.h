@@ -36,13 +36,13 @@ struct sk_scanned_message {
     struct sk_slice system;        /* content of system_properties */
     struct sk_slice body;          /* lies in before or after */
 
-    struct sk_slice topic;         /* the Resource's bytes, to compare */
+    struct sk_slice topic; /* the Resource's bytes, to compare */
     struct sk_slice topic_namespace, topic_name;
 
     uint32_t property_count;
-    size_t property_bytes;         /* user properties' keys and values, tag and keys */
+    size_t property_bytes; /* user properties' keys and values, tag and keys */
     enum sk_text_fault property_fault;
-    struct sk_slice property_key;  /* the first faulty one */
+    struct sk_slice property_key; /* the first faulty one */
 
     struct sk_slice tag, message_id, message_group, trace_context;
     enum sk_text_fault tag_fault, key_fault, group_fault;

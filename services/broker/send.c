@@ -104,9 +104,12 @@ static bool scan_unusual(struct send *send, struct sk_slice request)
 static bool scan(struct send *send, struct sk_slice request)
 {
     switch (sk_scan_request(request, send->messages, send->count)) {
-    case SK_SCAN_OK: return true;
-    case SK_SCAN_UNUSUAL: return scan_unusual(send, request);
-    case SK_SCAN_BAD: break;
+    case SK_SCAN_OK:
+        return true;
+    case SK_SCAN_UNUSUAL:
+        return scan_unusual(send, request);
+    case SK_SCAN_BAD:
+        break;
     }
     return false;
 }

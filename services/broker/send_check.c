@@ -20,11 +20,16 @@ static struct sk_verdict check_body(const struct sk_broker_config *config,
 static const char *fault_text(enum sk_text_fault fault)
 {
     switch (fault) {
-    case SK_TEXT_BLANK: return "is blank";
-    case SK_TEXT_CONTROL: return "has a control character";
-    case SK_TEXT_RESERVED: return "is reserved for the system";
-    case SK_TEXT_BAR: return "has a '|'";
-    default: return "is fine";
+    case SK_TEXT_BLANK:
+        return "is blank";
+    case SK_TEXT_CONTROL:
+        return "has a control character";
+    case SK_TEXT_RESERVED:
+        return "is reserved for the system";
+    case SK_TEXT_BAR:
+        return "has a '|'";
+    default:
+        return "is fine";
     }
 }
 
@@ -152,8 +157,9 @@ struct sk_verdict sk_check_message(const struct sk_broker_config *config,
         return sk_refuse(RMQ_CODE_ILLEGAL_MESSAGE_ID, "the message has no id, or a blank one");
     }
     if (message->message_id.len > MESSAGE_ID_MAX) {
-        return sk_refuse(RMQ_CODE_ILLEGAL_MESSAGE_ID, "the message id has %zu bytes, the limit is %d",
-                         message->message_id.len, MESSAGE_ID_MAX);
+        return sk_refuse(RMQ_CODE_ILLEGAL_MESSAGE_ID,
+                         "the message id has %zu bytes, the limit is %d", message->message_id.len,
+                         MESSAGE_ID_MAX);
     }
     SK_GRANT(check_times_and_group(config, message, now_ms));
     return check_kind(message, batch);

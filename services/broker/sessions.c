@@ -129,7 +129,8 @@ size_t sk_sessions_expire(sk_sessions *sessions, uint64_t silent_ms)
     sk_mutex_lock(&sessions->lock);
     uint64_t now_us = sk_mono_us(sessions->clock);
     struct session *s, *next;
-    HASH_ITER(hh, sessions->by_id, s, next) {
+    HASH_ITER(hh, sessions->by_id, s, next)
+    {
         if (now_us - s->seen_us <= silent_ms * 1000) continue;
         drop(sessions, s);
         count++;
@@ -174,8 +175,7 @@ size_t sk_sessions_count(sk_sessions *sessions)
 }
 
 void sk_sessions_each_of_group(sk_sessions *sessions, struct sk_slice group,
-                               void (*fn)(void *arg, const struct sk_session_view *view),
-                               void *arg)
+                               void (*fn)(void *arg, const struct sk_session_view *view), void *arg)
 {
     sk_mutex_lock(&sessions->lock);
     for (struct session *s = sessions->by_id; s; s = s->hh.next) {

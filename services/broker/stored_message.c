@@ -41,8 +41,8 @@ void sk_stored_encode(const struct sk_scanned_message *message, int type, uint64
                       struct sk_slice born_host, uint8_t head[SK_STORED_HEAD_MAX],
                       struct sk_slice parts[SK_STORED_PARTS])
 {
-    unsigned flags = (message->has_born_time ? 0 : NO_BORN_TIME) |
-                     (message->has_born_host ? 0 : NO_BORN_HOST);
+    unsigned flags =
+        (message->has_born_time ? 0 : NO_BORN_TIME) | (message->has_born_host ? 0 : NO_BORN_HOST);
     size_t host = message->has_born_host ? 0 : born_host.len;
     if (host > SK_STORED_HOST_MAX) host = SK_STORED_HOST_MAX;
     size_t tag_at = message->tag.len ? (size_t)(message->tag.data - message->system.data) : 0;
@@ -103,9 +103,9 @@ enum { SCALAR_MAX = 2 + 10, TEXT_HEAD_MAX = 2 + 5 };
 
 static size_t suffix_room(const struct sk_stored_message *m, const struct sk_delivery *d)
 {
-    return (2 + 2 + 2 + SK_DIGEST_TEXT)       /* body_digest */
-           + 6 * SCALAR_MAX                   /* encoding, type, queue, offset, attempt */
-           + 3 * (size_t)SK_WIRE_TIME_MAX     /* born, store and invisible times */
+    return (2 + 2 + 2 + SK_DIGEST_TEXT)   /* body_digest */
+           + 6 * SCALAR_MAX               /* encoding, type, queue, offset, attempt */
+           + 3 * (size_t)SK_WIRE_TIME_MAX /* born, store and invisible times */
            + 3 * TEXT_HEAD_MAX + d->store_host.len + d->receipt_handle.len + m->born_host.len;
 }
 

@@ -15,10 +15,10 @@ struct stream {
     sk_telemetry *telemetry;
     rpc_call *call;
     struct sk_caller caller;
-    bool starting;          /* the runtime does not know all of us yet: do not finish now */
-    bool end_wanted;        /* guarded by the telemetry's lock, as all below */
+    bool starting;   /* the runtime does not know all of us yet: do not finish now */
+    bool end_wanted; /* guarded by the telemetry's lock, as all below */
     bool finished;
-    uint64_t repeat_us;     /* when to send `repeat` again; 0: not */
+    uint64_t repeat_us;      /* when to send `repeat` again; 0: not */
     struct sk_buffer repeat; /* the last answer, serialized */
     struct stream *next, *prev;
 };
@@ -106,7 +106,8 @@ static void repeat(void *arg)
     sk_mutex_lock(&telemetry->lock);
     uint64_t now_us = sk_mono_us(telemetry->broker->clock);
     struct stream *stream;
-    DL_FOREACH(telemetry->streams, stream) {
+    DL_FOREACH(telemetry->streams, stream)
+    {
         if (stream->repeat_us == 0) continue;
         if (stream->repeat_us > now_us) {
             if (stream->repeat_us < next_us) next_us = stream->repeat_us;
@@ -122,7 +123,8 @@ static void repeat(void *arg)
     sk_mutex_unlock(&telemetry->lock);
 }
 
-/* --- settings ---------------------------------------------------------------------------------- */
+/* --- settings ----------------------------------------------------------------------------------
+ */
 
 static struct sk_verdict group_facts(struct stream *stream, const rmq_settings *settings,
                                      sk_arena *arena, struct sk_slice *name,
@@ -186,7 +188,8 @@ static void told(void *arg, rpc_call *call, const rmq_telemetry_command *message
     sk_arena_free(arena);
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
 
 static const struct rmq_messaging_service_telemetry_events EVENTS = {told, client_done};
 

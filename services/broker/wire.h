@@ -13,7 +13,12 @@
 
 #include "base/slice.h"
 
-enum sk_wire_type { SK_WIRE_VARINT = 0, SK_WIRE_FIXED64 = 1, SK_WIRE_BYTES = 2, SK_WIRE_FIXED32 = 5 };
+enum sk_wire_type {
+    SK_WIRE_VARINT = 0,
+    SK_WIRE_FIXED64 = 1,
+    SK_WIRE_BYTES = 2,
+    SK_WIRE_FIXED32 = 5
+};
 
 struct sk_wire_reader {
     const uint8_t *at, *end;
@@ -68,11 +73,21 @@ static inline bool sk_wire_next(struct sk_wire_reader *r, struct sk_wire_field *
     field->value = 0;
     field->bytes = SK_EMPTY;
     switch (tag & 7) {
-    case SK_WIRE_VARINT: field->value = sk_wire_read_varint(r); break;
-    case SK_WIRE_FIXED64: skip = 8; break;
-    case SK_WIRE_FIXED32: skip = 4; break;
-    case SK_WIRE_BYTES: skip = sk_wire_read_short(r); break;
-    default: r->failed = true; break;
+    case SK_WIRE_VARINT:
+        field->value = sk_wire_read_varint(r);
+        break;
+    case SK_WIRE_FIXED64:
+        skip = 8;
+        break;
+    case SK_WIRE_FIXED32:
+        skip = 4;
+        break;
+    case SK_WIRE_BYTES:
+        skip = sk_wire_read_short(r);
+        break;
+    default:
+        r->failed = true;
+        break;
     }
     if (tag >> 3 == 0 || skip > (uint64_t)(r->end - r->at)) r->failed = true;
     if (r->failed) return false;

@@ -53,8 +53,8 @@ void harness_open(struct harness *h, const char *const *settings)
     snprintf(h->dir, sizeof h->dir, "/tmp/skua-broker-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(h->dir));
     h->settings = sk_config_new(&sk_broker_program, &h->config);
-    const char *const usual[] = {"flush=async",         "segment_size=4MiB",
-                                 "min_long_polling=0ms", "settings_repeat=0ms", NULL};
+    const char *const usual[] = {"flush=async", "segment_size=4MiB", "min_long_polling=0ms",
+                                 "settings_repeat=0ms", NULL};
     char data[80];
     snprintf(data, sizeof data, "data=%s", h->dir);
     const char *const own[] = {data, NULL};
@@ -64,8 +64,7 @@ void harness_open(struct harness *h, const char *const *settings)
             char name[64];
             const char *equals = strchr(*at, '=');
             snprintf(name, sizeof name, "%.*s", (int)(equals - *at), *at);
-            struct sk_status status =
-                sk_config_set(h->settings, name, equals + 1, SK_FROM_FLAG);
+            struct sk_status status = sk_config_set(h->settings, name, equals + 1, SK_FROM_FLAG);
             ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
         }
     }
@@ -98,7 +97,8 @@ struct rpc_options harness_options(const char *client_id)
         .timeout_ms = 5000, .headers = headers, .header_count = client_id ? 2 : 0};
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 void harness_topic(struct harness *h, const char *name, int queues)
 {
@@ -144,8 +144,8 @@ rmq_code harness_send(struct harness *h, const char *topic, const char *id, cons
     request.messages = messages;
     request.n_messages = 1;
     const rmq_send_message_response *response;
-    struct sk_status status = rmq_messaging_service_send_message_wait(h->channel, &options, &request,
-                                                                      h->arena, &response);
+    struct sk_status status = rmq_messaging_service_send_message_wait(
+        h->channel, &options, &request, h->arena, &response);
     ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
     ck_assert_uint_eq(response->n_entries, 1);
     ck_assert_int_eq(response->entries[0]->status->code, response->status->code);
@@ -167,15 +167,16 @@ rmq_code harness_ack(struct harness *h, const char *topic, const char *group, co
     request.entries = entries;
     request.n_entries = 1;
     const rmq_ack_message_response *response;
-    struct sk_status status = rmq_messaging_service_ack_message_wait(h->channel, &options, &request,
-                                                                     h->arena, &response);
+    struct sk_status status =
+        rmq_messaging_service_ack_message_wait(h->channel, &options, &request, h->arena, &response);
     ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
     ck_assert_uint_eq(response->n_entries, 1);
     ck_assert_str_eq(response->entries[0]->receipt_handle, handle);
     return response->entries[0]->status->code;
 }
 
-/* --- receive, waiting for its end ------------------------------------------------------------------ */
+/* --- receive, waiting for its end
+ * ------------------------------------------------------------------ */
 
 struct waiting {
     pthread_mutex_t lock;
@@ -205,8 +206,7 @@ static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_
         rmq_system_properties *s = message->message->system_properties;
         size_t i = r->count++;
         copy_text(r->messages[i].id, sizeof r->messages[i].id, s->message_id);
-        copy_text(r->messages[i].tag, sizeof r->messages[i].tag,
-                  rmq_system_properties_get_tag(s));
+        copy_text(r->messages[i].tag, sizeof r->messages[i].tag, rmq_system_properties_get_tag(s));
         copy_text(r->messages[i].handle, sizeof r->messages[i].handle,
                   rmq_system_properties_get_receipt_handle(s));
         snprintf(r->messages[i].body, sizeof r->messages[i].body, "%.*s",
@@ -220,7 +220,8 @@ static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_
         if (r->code == RMQ_CODE_UNSPECIFIED || r->timestamp) r->in_order = false;
         r->timestamp = true;
         break;
-    default: r->in_order = false;
+    default:
+        r->in_order = false;
     }
 }
 

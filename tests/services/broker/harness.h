@@ -64,10 +64,10 @@ struct received {
 
 struct receive_how {
     const char *topic, *group, *filter, *client_id;
-    int batch;           /* 0: 32 */
+    int batch;            /* 0: 32 */
     int64_t invisible_ms; /* 0: 30000 */
-    int64_t polling_ms;  /* 0: left out */
-    uint64_t timeout_ms; /* the call's deadline; 0: 3000 */
+    int64_t polling_ms;   /* 0: left out */
+    uint64_t timeout_ms;  /* the call's deadline; 0: 3000 */
     bool auto_renew;
 };
 void harness_receive(struct harness *h, const struct receive_how *how, struct received *out);
