@@ -1,0 +1,103 @@
+/* echo.c - the bare echo: the ceiling of everything that is measured.
+ *
+ *     bench-echo [PORT]         prints {"port":N}, serves until SIGTERM
+ *
+ * The gRPC C core and nothing else: one registered method (/bench.Echo/Call), one
+ * completion queue, one thread, 256 calls posted, 64 bytes in every answer. */
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { POSTED = 256, ANSWER_BYTES = 64 };
+
+struct call {
+    grpc_call *core;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *request;
+    gpr_timespec deadline;
+    int cancelled;
+    bool answering;
+};
+
+static grpc_server *server;
+static grpc_completion_queue *queue;
+static void *method;
+
+static void post(struct call *c)
+{
+    c->answering = false;
+    grpc_metadata_array_init(&c->metadata);
+    grpc_server_request_registered_call(server, method, &c->core, &c->deadline, &c->metadata,
+                                        &c->request, queue, queue, c);
+}
+
+static void answer(struct call *c)
+{
+    grpc_slice slice = grpc_slice_malloc(ANSWER_BYTES);
+    for (int i = 0; i < ANSWER_BYTES; i++)
+        GRPC_SLICE_START_PTR(slice)[i] = (uint8_t)i;
+    grpc_byte_buffer *response = grpc_raw_byte_buffer_create(&slice, 1);
+    grpc_slice_unref(slice);
+    grpc_op ops[4] = {{0}};
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[1].op = GRPC_OP_SEND_MESSAGE;
+    ops[1].data.send_message.send_message = response;
+    ops[2].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    ops[3].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+    ops[3].data.recv_close_on_server.cancelled = &c->cancelled;
+    c->answering = true;
+    grpc_call_start_batch(c->core, ops, 4, c, NULL);
+    grpc_byte_buffer_destroy(response);
+}
+
+/* Answered: the slot waits for its next call. Arrived: others are posted, answer at once. */
+static void handle(struct call *c)
+{
+    if (!c->answering) {
+        answer(c);
+        return;
+    }
+    if (c->request) grpc_byte_buffer_destroy(c->request);
+    grpc_metadata_array_destroy(&c->metadata);
+    grpc_call_unref(c->core);
+    post(c);
+}
+
+static grpc_server *listen_on(int port, int *bound)
+{
+    grpc_arg args[] = {{.type = GRPC_ARG_INTEGER,
+                        .key = (char *)(uintptr_t)GRPC_ARG_ALLOW_REUSEPORT,
+                        .value.integer = 0}};
+    grpc_server *s = grpc_server_create(&(grpc_channel_args){1, args}, NULL);
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%d", port);
+    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
+    *bound = grpc_server_add_http2_port(s, address, plain);
+    grpc_server_credentials_release(plain);
+    return s;
+}
+
+int main(int argc, char **argv)
+{
+    grpc_init();
+    int port;
+    server = listen_on(argc > 1 ? atoi(argv[1]) : 0, &port);
+    if (!port) return EXIT_FAILURE;
+    queue = grpc_completion_queue_create_for_next(NULL);
+    grpc_server_register_completion_queue(server, queue, NULL);
+    method = grpc_server_register_method(server, "/bench.Echo/Call", NULL,
+                                         GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+    grpc_server_start(server);
+    static struct call calls[POSTED];
+    for (int i = 0; i < POSTED; i++)
+        post(&calls[i]);
+    printf("{\"port\":%d}\n", port);
+    fflush(stdout);
+    for (;;) {
+        grpc_event event =
+            grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        if (event.success) handle(event.tag);
+    }
+}
