@@ -11,6 +11,7 @@ struct builder {
     sk_arena *arena;
     rmq_message_queue **queues;
     size_t count, room;
+    bool trusted_only;
     bool failed;
 };
 
@@ -76,15 +77,30 @@ static unsigned permission_of(const struct sk_route_place *place)
 
 /* The next master that has the topic and that the asker can reach. `*unreachable` says
  * that one was passed over for want of a listener. */
-static bool next_place(const sk_route_snapshot *snapshot, const struct sk_asker *asker,
+static bool next_place(const struct builder *b, const sk_route_snapshot *snapshot,
                        struct sk_slice key, size_t *cursor, struct sk_route_place *out,
                        bool *unreachable)
 {
     while (sk_route_next_place(snapshot, key, cursor, out)) {
-        if (out->broker->key.id != 0) continue;
-        if (endpoints_for(asker, out->broker)->count) return true;
+        if (out->broker->key.id != 0 || (out->suspect && b->trusted_only)) continue;
+        if (endpoints_for(b->asker, out->broker)->count) return true;
         *unreachable = true;
     }
+    return false;
+}
+
+/* Is there a master that is not suspect? Then suspect ones are left out altogether. Their
+ * queues as READ would not do: the Go client's producer sends to queues that are not
+ * writable, and it dials a dead broker for 5 s with a lock held that calls to all others
+ * need, so that one dead broker stops a consumer, too. */
+static bool any_trusted(const struct builder *b, const sk_route_snapshot *snapshot,
+                        struct sk_slice key)
+{
+    struct sk_route_place place;
+    bool unreachable;
+    size_t cursor = 0;
+    while (next_place(b, snapshot, key, &cursor, &place, &unreachable))
+        if (!place.suspect) return true;
     return false;
 }
 
@@ -200,7 +216,7 @@ static size_t list_masters(struct builder *b, const sk_route_snapshot *snapshot,
 {
     struct sk_route_place place;
     size_t cursor = 0, n = 0;
-    while (!b->failed && next_place(snapshot, b->asker, key, &cursor, &place, unreachable)) {
+    while (!b->failed && next_place(b, snapshot, key, &cursor, &place, unreachable)) {
         unsigned permission = permission_of(&place);
         if (place.suspect && permission == 0) continue;
         out[n++] = (struct listed){.broker = broker_message(b, place.broker),
@@ -234,6 +250,7 @@ static struct sk_verdict build_route(struct builder *b, const sk_route_snapshot 
     struct sk_slice key;
     bool unreachable = false;
     SK_GRANT(sk_topic_key(b->topic, b->asker->name_space, b->arena, &key));
+    b->trusted_only = any_trusted(b, snapshot, key);
     size_t room = count_places(snapshot, key);
     struct listed *masters = sk_arena_zalloc(b->arena, room + 1, sizeof *masters);
     if (!masters) return no_memory;
@@ -282,7 +299,8 @@ static struct sk_verdict build_assignment(struct builder *b, const sk_route_snap
     SK_GRANT(sk_topic_key(b->topic, b->asker->name_space, b->arena, &key));
     SK_GRANT(sk_group_key(group, b->asker->name_space, b->arena, &group_key));
     bool orderly = sk_route_group_is_orderly(snapshot, group_key);
-    for (; next_place(snapshot, b->asker, key, &cursor, &place, &unreachable); found = true)
+    b->trusted_only = any_trusted(b, snapshot, key);
+    for (; next_place(b, snapshot, key, &cursor, &place, &unreachable); found = true)
         add_assigned(b, &place, orderly);
     if (b->failed) return no_memory;
     if (!found) return no_place(b->asker, b->topic, unreachable);

@@ -132,14 +132,31 @@ START_TEST(queues_follow_counts_and_permission)
 }
 END_TEST
 
-START_TEST(a_suspect_broker_can_be_read)
+static void suspect(uint64_t session, const char *name)
+{
+    sk_route_table_suspect(table, session,
+                           &(struct sk_route_key){SK_SLICE("c"), sk_slice_of_text(name), 0});
+}
+
+START_TEST(brokers_take_turns)
+{
+    struct sk_route_topic two = topic_t(2, 2, 3), three = topic_t(3, 3, 3);
+    add("a", 0, &two, "p");
+    add("b", 0, &three, "p");
+    ck_assert_str_eq(route("t"), "a0:rw b0:rw a1:rw b1:rw b2:rw");
+}
+END_TEST
+
+START_TEST(a_suspect_broker_is_left_out_unless_it_is_the_last)
 {
     struct sk_route_topic t = topic_t(2, 2, 3);
-    uint64_t session = add("a", 0, &t, "p");
-    add("b", 0, &t, "p");
-    sk_route_table_suspect(table, session, &(struct sk_route_key){SK_SLICE("c"), SK_SLICE("a"), 0});
-    ck_assert_str_eq(route("t"), "a0:r b0:rw a1:r b1:rw");
-    ck_assert_str_eq(assignment("g"), "a-1:r b-1:rw");
+    uint64_t a = add("a", 0, &t, "p"), b = add("b", 0, &t, "p");
+    suspect(a, "a");
+    ck_assert_str_eq(route("t"), "b0:rw b1:rw");
+    ck_assert_str_eq(assignment("g"), "b-1:rw");
+    suspect(b, "b");
+    ck_assert_str_eq(route("t"), "a0:r b0:r a1:r b1:r");
+    ck_assert_str_eq(assignment("g"), "a-1:r b-1:r");
 }
 END_TEST
 
@@ -276,7 +293,8 @@ static Suite *route_answer_suite(void)
     TCase *tc = tcase_create("answers");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, queues_follow_counts_and_permission, 0, ROWS(shapes));
-    tcase_add_test(tc, a_suspect_broker_can_be_read);
+    tcase_add_test(tc, brokers_take_turns);
+    tcase_add_test(tc, a_suspect_broker_is_left_out_unless_it_is_the_last);
     tcase_add_test(tc, replicas_are_not_listed);
     tcase_add_loop_test(tc, types_are_never_empty, 0, ROWS(types));
     tcase_add_test(tc, endpoints_are_of_the_askers_kind_and_stable);

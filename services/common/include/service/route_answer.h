@@ -7,7 +7,8 @@
  *   - a client of the TLS listener is given TLS endpoints, any other one the
  *     plaintext ones; brokers without such a listener are left out;
  *   - queues 0 … min(read, write)-1 are READ_WRITE, so that queue 0 is; what one of the
- *     two has more follows as READ or WRITE. A suspect broker's queues are READ;
+ *     two has more follows as READ or WRITE;
+ *   - a suspect broker is left out; if no other has the topic its queues are READ;
  *   - brokers take turns, a0 b0 a1 b1: Python retries a send on the next queue;
  *   - accept_message_types is never empty: NORMAL for untyped topics, four for MIXED;
  *   - an assignment of a group without order is one entry per broker, id -1; of an
