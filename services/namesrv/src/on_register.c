@@ -12,7 +12,7 @@ struct registration {
     struct sk_stream stream;
     sk_namesrv *namesrv;
     uint64_t session;
-    bool named; /* the first report came; key is set */
+    bool named;              /* the first report came; key is set */
     struct sk_route_key key; /* its texts are in the call's arena */
 };
 
@@ -123,7 +123,9 @@ static void on_half_closed(void *arg, rpc_call *call)
 void register_ended(struct sk_stream *stream)
 {
     struct registration *r = (struct registration *)stream;
-    if (!r->named || !sk_route_table_suspect(r->namesrv->table, r->session, &r->key)) return;
+    bool stopping = stream->cancelled && !rpc_call_is_cancelled(stream->call); /* we are */
+    if (stopping || !r->named || !sk_route_table_suspect(r->namesrv->table, r->session, &r->key))
+        return;
     sk_log(SK_WARN, "a broker's stream broke; it gets no more writes until it is back",
            sk_bytes("broker", r->key.name), sk_i64("id", r->key.id));
 }

@@ -4,7 +4,9 @@
 #include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -15,6 +17,28 @@ const struct rpc_options as_client = {
 static void expect_ok(struct sk_status s)
 {
     ck_assert_msg(sk_ok(s), "%s", sk_status_text(&s));
+}
+
+/* A TLS listener with a certificate of its own, and a channel that trusts it. */
+static void open_tls(struct place *p)
+{
+    static const char *const names[] = {"127.0.0.1"};
+    char target[32], cert[64], key[64];
+    strcpy(p->dir, "/tmp/skua-namesrv-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(p->dir));
+    snprintf(cert, sizeof cert, "%s/tls.crt", p->dir);
+    snprintf(key, sizeof key, "%s/tls.key", p->dir);
+    expect_ok(rpc_tls_make_self_signed(cert, key, names, 1));
+    expect_ok(rpc_server_listen_tls(p->server, "127.0.0.1:0",
+                                    &(struct rpc_tls_options){.cert_file = cert, .key_file = key},
+                                    &p->tls_port));
+    snprintf(target, sizeof target, "127.0.0.1:%d", p->tls_port);
+    expect_ok(rpc_channel_open(p->client, target,
+                               &(struct rpc_channel_options){.tls = true, .ca_file = cert},
+                               &p->tls_channel));
+    unlink(cert);
+    unlink(key);
+    rmdir(p->dir);
 }
 
 void place_open(struct place *p, const struct sk_namesrv_options *options, uint64_t expiry_ms)
@@ -28,15 +52,17 @@ void place_open(struct place *p, const struct sk_namesrv_options *options, uint6
     sk_namesrv_mount(p->namesrv, p->server);
     sk_namesrv_mount_access_point(p->namesrv, p->server);
     expect_ok(rpc_server_listen(p->server, "127.0.0.1:0", &p->port));
+    expect_ok(rpc_client_new(&p->client));
+    open_tls(p);
     expect_ok(rpc_server_start(p->server));
     snprintf(target, sizeof target, "127.0.0.1:%d", p->port);
-    expect_ok(rpc_client_new(&p->client));
     expect_ok(rpc_channel_open(p->client, target, &(struct rpc_channel_options){0}, &p->channel));
 }
 
 void place_close(struct place *p)
 {
     rpc_channel_close(p->channel);
+    rpc_channel_close(p->tls_channel);
     rpc_client_free(p->client);
     rpc_server_drain(p->server, 1000);
     rpc_server_free(p->server);

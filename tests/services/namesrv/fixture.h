@@ -15,9 +15,10 @@ struct place {
     sk_namesrv *namesrv;
     rpc_server *server;
     rpc_client *client;
-    rpc_channel *channel;
+    rpc_channel *channel, *tls_channel;
     sk_arena *arena; /* for answers */
-    int port;
+    int port, tls_port;
+    char dir[32];
 };
 
 /* options may be NULL; expiry_ms 0 is 120 s. Fails the test on any error. */

@@ -53,6 +53,24 @@ START_TEST(a_route_echoes_the_resource_and_names_the_broker)
 }
 END_TEST
 
+START_TEST(who_came_over_tls_is_given_tls_endpoints)
+{
+    static char name[] = "orders";
+    const rmq_query_route_response *response;
+    rmq_query_route_request request = RMQ_QUERY_ROUTE_REQUEST_INIT;
+    rmq_resource resource = RMQ_RESOURCE_INIT;
+    resource.name = name;
+    request.topic = &resource;
+    struct sk_status s = rmq_messaging_service_query_route_wait(place.tls_channel, &as_client,
+                                                                &request, place.arena, &response);
+    ck_assert_msg(sk_ok(s), "%s", s.detail);
+    ck_assert_uint_eq(response->n_message_queues, 4);
+    const rmq_endpoints *e = response->message_queues[0]->broker->endpoints;
+    ck_assert_str_eq(e->addresses[0]->host, "broker.example");
+    ck_assert_int_eq(e->scheme, RMQ_ADDRESS_SCHEME_DOMAIN_NAME);
+}
+END_TEST
+
 START_TEST(an_assignment_is_one_per_broker_or_one_per_queue_of_an_ordered_group)
 {
     static char topic_name[] = "orders", any[] = "readers", ordered[] = "clerks";
@@ -272,6 +290,7 @@ static Suite *access_point_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_route_echoes_the_resource_and_names_the_broker);
+    tcase_add_test(tc, who_came_over_tls_is_given_tls_endpoints);
     tcase_add_test(tc, an_assignment_is_one_per_broker_or_one_per_queue_of_an_ordered_group);
     tcase_add_test(tc, who_sends_no_client_id_is_told_so);
     tcase_add_loop_test(tc, heartbeats_are_ok_unless_a_consumer_has_no_legal_group, 0,
