@@ -1,7 +1,7 @@
 /* normalise.h - a Message that the scan found unusual, made usual.
  *
- * protobuf-c unpacks it (merging what was given twice), what only a server may
- * set is taken off, and it is packed again: then the scan likes it. Slow, and rare. */
+ * Sub-messages that were given twice are joined, protobuf-c unpacks it, what only a
+ * server may set is taken off, and it is packed again: then the scan likes it. Slow, and rare. */
 #ifndef SK_BROKER_NORMALISE_H
 #define SK_BROKER_NORMALISE_H
 
