@@ -52,7 +52,7 @@ static void await_end(enum rpc_code code, const char *texts)
 static void ask(void *owner, rpc_call *call, const awk_ua *request)
 {
     awk_dlq_item item = AWK_DLQ_ITEM_INIT;
-    *(int *)owner += 1;
+    *(_Atomic int *)owner += 1;
     if (strcmp(request->hostname, "fail") == 0)
         rpc_call_fail(call, RPC_NOT_FOUND, "no such host");
     else
@@ -92,7 +92,7 @@ static void talk(void *owner, rpc_call *call)
 }
 
 static const struct awk_awkward_dlq_handlers HANDLERS = {.ask = ask, .watch = watch, .talk = talk};
-static int asked;
+static _Atomic int asked;
 
 static void must(struct sk_status status)
 {
