@@ -1,12 +1,13 @@
-/* load.c - a load generator: closed loop, unary calls, on the bare C core.
+/* load.c - a load generator: closed loop, unary or server-stream calls, on the bare C core.
  *
  *     bench-load --target HOST:PORT [--method /bench.Echo/Call] [--bytes 1024 | --request FILE]
  *                [--in-flight 64] [--connections 1] [--seconds 5] [--warmup 1]
- *                [--header KEY=VALUE]... [--server-pid PID]
+ *                [--header KEY=VALUE]... [--server-pid PID] [--stream]
  *
  * N calls are in flight at any time; each answer starts the next call. Prints one
  * line of JSON: rate, latencies in microseconds, errors and, given the server's
- * pid, its CPU time per call. One thread: for comparisons, pin it and the server
+ * pid, its CPU time per call. With --stream every call is read to its end, and the
+ * messages are counted too. One thread: for comparisons, pin it and the server
  * (taskset) to cores of their own. */
 #include <getopt.h>
 #include <grpc/grpc.h>
@@ -60,6 +61,7 @@ static struct {
     grpc_slice request;
     int in_flight, connections, server_pid;
     double seconds, warmup;
+    bool stream;
     grpc_metadata headers[MAX_HEADERS];
     size_t header_count;
 } want = {.method = "/bench.Echo/Call", .in_flight = 64, .connections = 1, .seconds = 5,
@@ -107,7 +109,7 @@ static void parse(int argc, char **argv)
         {"target", 1, NULL, 't'},    {"method", 1, NULL, 'm'},      {"bytes", 1, NULL, 'b'},
         {"request", 1, NULL, 'r'},   {"in-flight", 1, NULL, 'n'},   {"connections", 1, NULL, 'c'},
         {"seconds", 1, NULL, 's'},   {"warmup", 1, NULL, 'w'},      {"header", 1, NULL, 'h'},
-        {"server-pid", 1, NULL, 'p'}, {NULL, 0, NULL, 0}};
+        {"server-pid", 1, NULL, 'p'}, {"stream", 0, NULL, 'S'},   {NULL, 0, NULL, 0}};
     want.request = request_of_bytes(1024);
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
         case 't': want.target = optarg; break;
@@ -120,6 +122,7 @@ static void parse(int argc, char **argv)
         case 'w': want.warmup = atof(optarg); break;
         case 'h': add_header(optarg); break;
         case 'p': want.server_pid = atoi(optarg); break;
+        case 'S': want.stream = true; break;
         default: usage("unknown option");
         }
     if (!want.target) usage("--target is missing");
@@ -141,10 +144,11 @@ struct flight {
     grpc_status_code code;
     grpc_slice detail;
     uint64_t started_ns;
+    bool ending; /* a stream that waits for its status */
 };
 
 static grpc_completion_queue *queue;
-static uint64_t calls, errors;
+static uint64_t calls, errors, messages, message_bytes;
 static char first_error[128];
 static bool measuring, stopping;
 
@@ -153,6 +157,11 @@ static uint64_t now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void start_batch(struct flight *f, const grpc_op *ops, size_t count)
+{
+    if (grpc_call_start_batch(f->call, ops, count, f, NULL) != GRPC_CALL_OK) abort();
 }
 
 static void start(struct flight *f)
@@ -181,7 +190,28 @@ static void start(struct flight *f)
     ops[5].data.recv_status_on_client.status = &f->code;
     ops[5].data.recv_status_on_client.status_details = &f->detail;
     f->started_ns = now_ns();
-    if (grpc_call_start_batch(f->call, ops, 6, f, NULL) != GRPC_CALL_OK) abort();
+    f->ending = false;
+    start_batch(f, ops, want.stream ? 5 : 6);
+}
+
+/* A stream's message came, or none: ask for the next, or for the status. */
+static void read_on(struct flight *f)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+    op.data.recv_message.recv_message = &f->response;
+    f->ending = !f->response;
+    if (f->ending) {
+        op = (grpc_op){.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+        op.data.recv_status_on_client.trailing_metadata = &f->trailing;
+        op.data.recv_status_on_client.status = &f->code;
+        op.data.recv_status_on_client.status_details = &f->detail;
+    } else {
+        if (measuring) messages++;
+        if (measuring) message_bytes += f->response->data.raw.slice_buffer.length;
+        grpc_byte_buffer_destroy(f->response);
+        f->response = NULL;
+    }
+    start_batch(f, &op, 1);
 }
 
 static void note_error(const struct flight *f)
@@ -220,9 +250,14 @@ static void run_until(uint64_t until_ns, int *flying)
             queue, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(100, GPR_TIMESPAN)),
             NULL);
         if (event.type != GRPC_OP_COMPLETE) continue;
-        finish(event.tag);
+        struct flight *f = event.tag;
+        if (want.stream && !f->ending) {
+            read_on(f);
+            continue;
+        }
+        finish(f);
         if (stopping) (*flying)--;
-        else start(event.tag);
+        else start(f);
     }
 }
 
@@ -255,6 +290,11 @@ static void report(double seconds, double server_us)
            (double)slowest_ns / 1000);
     if (want.server_pid && calls)
         printf(",\"server_cpu_us_per_call\":%.2f", server_us / (double)calls);
+    if (want.stream)
+        printf(",\"messages\":%" PRIu64 ",\"message_rate\":%.0f,\"megabytes_per_s\":%.1f", messages,
+               (double)messages / seconds, (double)message_bytes / 1e6 / seconds);
+    if (want.stream && want.server_pid && messages)
+        printf(",\"server_cpu_us_per_message\":%.2f", server_us / (double)messages);
     if (*first_error) printf(",\"first_error\":\"%s\"", first_error);
     printf("}\n");
 }
