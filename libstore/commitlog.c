@@ -179,6 +179,7 @@ void sk_commitlog_activate(struct sk_commitlog *log, struct sk_segment *s)
     log->segments[log->count++] = s;
     sk_mutex_unlock(&log->lock);
     log->active = s;
+    atomic_store_explicit(&log->spare_tried, false, memory_order_relaxed);
     claim_room(log, s->base + zeros_at_first(log));
 }
 
@@ -291,40 +292,64 @@ static uint64_t zero_goal(const struct sk_commitlog *log)
 static bool wants_spare(const struct sk_commitlog *log)
 {
     uint64_t used = sk_commitlog_tail(log) % log->segment_bytes;
-    return used > log->segment_bytes / 4 * 3;
+    return used > log->segment_bytes / 4 * 3 &&
+           !atomic_load_explicit(&log->spare_tried, memory_order_relaxed);
 }
 
 bool sk_commitlog_wants_prepare(const struct sk_commitlog *log)
 {
+    if (wants_spare(log)) return true;
     uint64_t zeroed = atomic_load_explicit(&log->zeroed, memory_order_relaxed);
-    return zeroed < zero_goal(log) && zeroed - sk_commitlog_tail(log) < SK_ZERO_AHEAD / 2;
+    return log->zero_ahead && zeroed < zero_goal(log) &&
+           zeroed - sk_commitlog_tail(log) < SK_ZERO_AHEAD / 2;
+}
+
+/* The next chunk to fill; its segment is held. False: enough lies ready. */
+static bool claim_chunk(struct sk_commitlog *log, struct sk_segment **segment, uint64_t *from,
+                        uint64_t *to)
+{
+    struct sk_segment *s = NULL;
+    sk_mutex_lock(&log->zero_lock);
+    uint64_t goal = zero_goal(log), at = atomic_load_explicit(&log->zeroed, memory_order_relaxed);
+    uint64_t lead = sk_commitlog_tail(log) + SK_ZERO_LEAD;
+    lead -= lead % SK_HEADER_BYTES;
+    if (at + SK_ZERO_CHUNK < lead && lead < goal) {
+        /* Appends are as fast as we are: leave them what is near, or they would wait for us. */
+        at = lead;
+        atomic_store_explicit(&log->zeroed, at, memory_order_release);
+    }
+    if (at < goal && (s = sk_commitlog_pin(log, at)) != NULL) {
+        *to = goal - at < SK_ZERO_CHUNK ? goal : at + SK_ZERO_CHUNK;
+        if (*to > sk_segment_end(s)) *to = sk_segment_end(s);
+        log->zeroing = true;
+    }
+    sk_mutex_unlock(&log->zero_lock);
+    *from = at;
+    *segment = s;
+    return s != NULL;
+}
+
+static void release_chunk(struct sk_commitlog *log, bool written, uint64_t to)
+{
+    sk_mutex_lock(&log->zero_lock);
+    log->zeroing = false;
+    if (written) atomic_store_explicit(&log->zeroed, to, memory_order_release);
+    sk_cond_broadcast(&log->zero_idle);
+    sk_mutex_unlock(&log->zero_lock);
 }
 
 /* Write and sync one chunk of zeros, so that the sync of an append later finds the blocks
  * written: fdatasync then has no metadata to journal (performance.md 0.9). */
 static struct sk_status zero_chunk(struct sk_commitlog *log, bool *more)
 {
-    uint64_t from = 0, to = 0, goal = zero_goal(log);
-    struct sk_segment *s = NULL;
-    sk_mutex_lock(&log->zero_lock);
-    from = atomic_load_explicit(&log->zeroed, memory_order_relaxed);
-    if (from < goal && (s = sk_commitlog_pin(log, from)) != NULL) {
-        to = goal - from < SK_ZERO_CHUNK ? goal : from + SK_ZERO_CHUNK;
-        if (to > sk_segment_end(s)) to = sk_segment_end(s);
-        log->zeroing = true;
-    }
-    sk_mutex_unlock(&log->zero_lock);
-    *more = s != NULL;
-    if (!s) return SK_SUCCESS;
-
+    uint64_t from, to;
+    struct sk_segment *s;
+    *more = claim_chunk(log, &s, &from, &to);
+    if (!*more) return SK_SUCCESS;
     struct sk_status status = sk_disk_zero(log->vfs, s->fd, from - s->base, to - s->base);
+    release_chunk(log, sk_ok(status), to); /* before the sync, which appends need not wait for */
+    if (!sk_ok(status)) *more = false; /* no room to write ahead is no reason to stop */
     int err = log->vfs->fdatasync(log->vfs, s->fd);
-    sk_mutex_lock(&log->zero_lock);
-    log->zeroing = false;
-    if (sk_ok(status)) atomic_store_explicit(&log->zeroed, to, memory_order_release);
-    else *more = false; /* no room to write ahead is no reason to stop: appends will tell */
-    sk_cond_broadcast(&log->zero_idle);
-    sk_mutex_unlock(&log->zero_lock);
     sk_segment_unref(s);
     return err < 0 ? sk_errno(-err, "fdatasync of zeros ahead") : SK_SUCCESS;
 }
@@ -338,6 +363,7 @@ static void make_spare(struct sk_commitlog *log)
     sk_mutex_unlock(&log->lock);
     struct sk_segment *s = NULL;
     if (!log->spare && sk_ok(create_segment(log, end, &s))) log->spare = s;
+    atomic_store_explicit(&log->spare_tried, true, memory_order_relaxed);
     sk_mutex_unlock(&log->create_lock);
 }
 
@@ -356,7 +382,8 @@ static void close_sealed(struct sk_commitlog *log)
 
 struct sk_status sk_commitlog_prepare(struct sk_commitlog *log, bool *more)
 {
-    SK_TRY(zero_chunk(log, more));
+    *more = false;
+    if (log->zero_ahead) SK_TRY(zero_chunk(log, more));
     if (wants_spare(log)) make_spare(log);
     close_sealed(log);
     return SK_SUCCESS;

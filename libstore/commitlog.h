@@ -23,6 +23,7 @@ enum {
     SK_ZERO_FIRST = 256 * 1024,      /* written when a segment is made */
     SK_ZERO_CHUNK = 512 * 1024,      /* written and synced at a time by the helper */
     SK_ZERO_AHEAD = 8 * 1024 * 1024, /* how far ahead of the tail it works */
+    SK_ZERO_LEAD = 1024 * 1024,      /* nearly overtaken: it starts so far ahead anew */
 };
 
 struct sk_commitlog {
@@ -30,6 +31,7 @@ struct sk_commitlog {
     char *dir;
     uint64_t store_id;
     uint64_t segment_bytes;
+    bool zero_ahead; /* write zeros ahead of the tail; else only reserve blocks */
     _Atomic uint64_t begin, tail, flushed;
 
     struct sk_mutex lock;
@@ -37,13 +39,14 @@ struct sk_commitlog {
     size_t count;                 /* guarded by lock */
     size_t sealed;                /* so many of them need no descriptor any more; under lock */
     struct sk_segment *spare;     /* the next one, prepared; guarded by create_lock */
+    _Atomic bool spare_tried;     /* once for each active segment */
     struct sk_mutex create_lock;  /* one maker of segments at a time; before lock */
     struct sk_segment *active;    /* the last of segments; the writer's */
 
     struct sk_mutex zero_lock;
     struct sk_cond zero_idle;
     _Atomic uint64_t zeroed; /* pre-written up to here; written under zero_lock */
-    bool zeroing;            /* [zeroed, zeroed + a chunk) is being written; under zero_lock */
+    bool zeroing;            /* [zeroed, ...) is being written; under zero_lock */
 
     struct sk_mutex sync_lock; /* one sync at a time */
     struct sk_buffer scratch;  /* the writer's */
@@ -84,7 +87,7 @@ bool sk_commitlog_wants_prepare(const struct sk_commitlog *log);
 /* The segment that holds `position`, held for the caller; NULL if there is none. */
 struct sk_segment *sk_commitlog_pin(struct sk_commitlog *log, uint64_t position);
 
-/* Delete the oldest segment (never the active one). */
+/* Delete the oldest segment; SK_NOT_FOUND: only the active one is left. */
 SK_CHECKED struct sk_status sk_commitlog_drop_oldest(struct sk_commitlog *log);
 
 static inline uint64_t sk_commitlog_tail(const struct sk_commitlog *log)
@@ -115,6 +118,7 @@ struct sk_walk {
     uint64_t position;          /* of the next frame */
     uint64_t limit;             /* do not look at or above */
     uint64_t highest_flushed;   /* of the frames seen */
+    uint64_t after;             /* end of the last frame seen */
 };
 
 struct sk_walk sk_walk_from(struct sk_commitlog *log, uint64_t position, uint64_t limit);

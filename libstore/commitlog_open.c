@@ -102,7 +102,7 @@ struct sk_segment *sk_commitlog_pin(struct sk_commitlog *log, uint64_t position)
 
 struct sk_walk sk_walk_from(struct sk_commitlog *log, uint64_t position, uint64_t limit)
 {
-    return (struct sk_walk){.log = log, .position = position, .limit = limit};
+    return (struct sk_walk){.log = log, .position = position, .limit = limit, .after = position};
 }
 
 void sk_walk_done(struct sk_walk *w)
@@ -144,6 +144,7 @@ enum sk_frame_verdict sk_walk_next(struct sk_walk *w, struct sk_frame *out, uint
         if (v != SK_FRAME_VALID) return v;
         if (out->flushed > w->highest_flushed) w->highest_flushed = out->flushed;
         w->position += sk_record_room(out->size);
+        w->after = w->position;
         if (out->kind != SK_RECORD_PAD) return SK_FRAME_VALID;
     }
 }
@@ -218,7 +219,7 @@ struct sk_status sk_commitlog_drop_oldest(struct sk_commitlog *log)
                               memory_order_release);
     }
     sk_mutex_unlock(&log->lock);
-    if (!oldest) return SK_SUCCESS;
+    if (!oldest) return sk_error(SK_NOT_FOUND, "only the active segment is left");
     uint64_t base = oldest->base;
     sk_segment_unref(oldest);
     return remove_file(log, base);

@@ -53,6 +53,8 @@ bool sk_index_wants_write(const sk_index *index);
 
 /* The table of extents, for a snapshot. Valid once sk_index_write(index, true) succeeded after. */
 void sk_index_save(sk_index *index, struct sk_buffer *out);
+/* Open files for reading only: for verify. Before load. */
+void sk_index_set_read_only(sk_index *index);
 /* Files for records below `begin` need not be there any more.
  * SK_NOT_FOUND: another file that the table names is missing or damaged: rebuild. */
 SK_CHECKED struct sk_status sk_index_load(sk_index *index, struct sk_slice table,

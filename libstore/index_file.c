@@ -73,7 +73,8 @@ static struct sk_status open_file(sk_index *index, struct index_file *f)
     char path[SK_DISK_PATH];
     file_path(index, f->segment, path);
     int fd = -1;
-    SK_TRY(sk_disk_open(index->vfs, path, SK_VFS_WRITE, &fd));
+    unsigned flags = index->read_only ? SK_VFS_READ : SK_VFS_WRITE;
+    SK_TRY(sk_disk_open(index->vfs, path, flags, &fd));
     struct sk_header header;
     struct sk_status s = sk_header_read(index->vfs, fd, SK_MAGIC_INDEX, index->store_id,
                                         f->segment * index->segment_bytes, &header);
@@ -405,6 +406,8 @@ static struct sk_status open_files(sk_index *index, uint32_t first_kept)
     }
     return SK_SUCCESS;
 }
+
+void sk_index_set_read_only(sk_index *index) { index->read_only = true; }
 
 struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t begin)
 {

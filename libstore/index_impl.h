@@ -62,6 +62,7 @@ struct sk_index {
     char *dir;
     uint64_t store_id;
     uint64_t segment_bytes;
+    bool read_only;
 
     struct sk_mutex lock; /* guards what follows, unless it says otherwise */
     struct queue **pages; /* by queue / SK_QUEUE_PAGE; NULL: none of them known */

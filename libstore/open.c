@@ -253,6 +253,7 @@ static struct sk_status open_rooms(sk_store *store)
     SK_TRY(sk_commitlog_open(&store->log, store->vfs, p->log, store->store_id,
                              store->segment_bytes, true));
     store->log_open = true;
+    store->log.zero_ahead = store->options.flush == SK_FLUSH_SYNC;
     store->index = sk_index_new(store->vfs, p->index, store->store_id, store->segment_bytes);
     return SK_SUCCESS;
 }

@@ -117,29 +117,30 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
 
 /* --- finding the end --------------------------------------------------------------------------- */
 
+/* Where in the segment anything but zeros may be, at or after byte `at`; asked at page borders, it
+ * steps over what was reserved but never written. */
+static uint64_t skip_hole(struct sk_commitlog *log, const struct sk_segment *s, uint64_t at)
+{
+    if (at % SK_HEADER_BYTES >= SK_RECORD_ALIGN) return at;
+    int64_t data = log->vfs->next_data(log->vfs, s->fd, at);
+    return data > (int64_t)at ? (uint64_t)data & ~(uint64_t)(SK_RECORD_ALIGN - 1) : at;
+}
+
 /* Look behind the end for records that were written after it (whose `flushed` field may prove
  * that the end once was durable) and for the last byte that is not zero. */
 static void look_behind_in(struct sk_commitlog *log, struct sk_segment *s, uint64_t from,
                            struct sk_end *end)
 {
-    enum { STEP = SK_RECORD_ALIGN };
-    uint64_t at = from - s->base;
-    while (at < s->bytes) {
-        if (at % 4096 < STEP) {
-            int64_t data = log->vfs->next_data(log->vfs, s->fd, at);
-            if (data > (int64_t)at) at = (uint64_t)data & ~(uint64_t)(STEP - 1);
-            if (at >= s->bytes) return;
-        }
-        if (sk_get_u64(s->map + at) != 0) {
-            struct sk_frame frame;
-            const char *why;
-            end->garbage_end = s->base + at + STEP;
-            if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at,
-                                &frame, &why) == SK_FRAME_VALID &&
-                frame.flushed > end->proven)
-                end->proven = frame.flushed;
-        }
-        at += STEP;
+    for (uint64_t at = from - s->base; at < s->bytes; at += SK_RECORD_ALIGN) {
+        at = skip_hole(log, s, at);
+        if (at >= s->bytes || sk_get_u64(s->map + at) == 0) continue;
+        struct sk_frame frame;
+        const char *why;
+        end->garbage_end = s->base + at + SK_RECORD_ALIGN;
+        if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
+                            &why) == SK_FRAME_VALID &&
+            frame.flushed > end->proven)
+            end->proven = frame.flushed;
     }
 }
 
@@ -155,6 +156,33 @@ static void look_behind(struct sk_commitlog *log, uint64_t from, struct sk_end *
     }
 }
 
+static uint64_t find_record_in(struct sk_commitlog *log, const struct sk_segment *s, uint64_t from)
+{
+    for (uint64_t at = from - s->base; at < s->bytes; at += SK_RECORD_ALIGN) {
+        at = skip_hole(log, s, at);
+        if (at >= s->bytes || sk_get_u64(s->map + at) == 0) continue;
+        struct sk_frame frame;
+        const char *why;
+        if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
+                            &why) == SK_FRAME_VALID)
+            return s->base + at;
+    }
+    return UINT64_MAX;
+}
+
+uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from)
+{
+    struct sk_segment *s;
+    uint64_t found = UINT64_MAX;
+    uint64_t at = (from + SK_RECORD_ALIGN - 1) & ~(uint64_t)(SK_RECORD_ALIGN - 1);
+    for (; found == UINT64_MAX && (s = sk_commitlog_pin(log, at)) != NULL; at = sk_segment_end(s)) {
+        uint64_t first = s->base + SK_HEADER_BYTES;
+        found = find_record_in(log, s, at > first ? at : first);
+        sk_segment_unref(s); /* the table holds it too */
+    }
+    return found;
+}
+
 struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind)
 {
     struct sk_end end = {.why = ""};
@@ -168,6 +196,7 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind)
     }
     end.bad = position;
     end.tail = in_batch ? batch : position;
+    end.after = walk.after;
     end.proven = walk.highest_flushed;
     sk_walk_done(&walk);
     if (behind) look_behind(log, position, &end);
@@ -286,7 +315,8 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
     if (!mark->clean) distrust_cache(store, mark->flushed < from ? mark->flushed : from);
 
     struct sk_end end = sk_find_end(&store->log, from, false);
-    out->clean = mark->clean && mark->flushed == end.tail && end.verdict == SK_FRAME_ABSENT;
+    out->clean = mark->clean && end.verdict == SK_FRAME_ABSENT &&
+                 (mark->flushed == end.tail || mark->flushed == end.after);
     if (!out->clean) end = sk_find_end(&store->log, from, true);
     uint64_t durable = larger(larger(mark->flushed, snapshot), end.proven);
     SK_TRY(sk_end_check(&store->log, &end, durable));

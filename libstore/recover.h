@@ -9,6 +9,7 @@ struct sk_end {
     enum sk_frame_verdict verdict; /* of what stands at `bad` */
     uint64_t bad;         /* first place that is not a record */
     uint64_t tail;        /* end of the last whole batch */
+    uint64_t after;       /* the same, when a few bytes too short for a header lie between */
     uint64_t proven;      /* durable, say the records themselves */
     uint64_t garbage_end; /* after the last byte behind the tail that is not zero */
     const char *why;
@@ -17,6 +18,9 @@ struct sk_end {
 /* Scan from `from`, which must be the place of a record or of the end. `behind`: also look at
  * what lies behind the end. */
 struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind);
+
+/* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
+uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);
 
 /* SK_CORRUPT when the end lies below what was durable. */
 SK_CHECKED struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_end *end,

@@ -122,7 +122,7 @@ size_t sk_store_retain(sk_store *store)
     struct sk_status s = SK_SUCCESS;
     while (sk_ok(s) && !atomic_load(&store->failed) && oldest_should_go(store, now_ms)) {
         s = sk_commitlog_drop_oldest(&store->log);
-        gone++;
+        gone += s.code != SK_NOT_FOUND;
         sk_store_look_at_disk(store);
     }
     if (gone) {

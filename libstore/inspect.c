@@ -1,0 +1,289 @@
+/* inspect.c - look at a directory that no process has open: verify every byte, show records.
+ *
+ * Nothing is written, not even what the next opening would repair: a torn tail is only told. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "disk.h"
+#include "open.h"
+#include "recover.h"
+#include "snapshot.h"
+
+struct inspection {
+    struct sk_vfs *vfs;
+    struct sk_store_paths paths;
+    int lock_fd;
+    struct sk_header identity;
+    struct sk_commitlog log;
+    bool log_open;
+
+    sk_verify_fn *report;
+    void *arg;
+    struct sk_verify_result result;
+    struct sk_watermark_slots mark;
+    uint64_t durable;
+    uint64_t snapshot; /* newest valid one; 0: none */
+    sk_index *index;   /* its table; NULL: there is nothing to compare with */
+};
+
+__attribute__((format(printf, 5, 6))) static void
+tell(struct inspection *in, bool is_error, const char *file, uint64_t position, const char *fmt,
+     ...)
+{
+    char detail[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(detail, sizeof detail, fmt, args);
+    va_end(args);
+    if (is_error) in->result.errors++;
+    if (in->report) in->report(in->arg, is_error, file, position, detail);
+}
+
+static void tell_segment(struct inspection *in, bool is_error, uint64_t position, const char *what,
+                         uint64_t bytes)
+{
+    char file[SK_DISK_PATH];
+    uint64_t base = sk_commitlog_base(&in->log, position);
+    sk_disk_name(file, in->paths.log, base, ".log");
+    tell(in, is_error, file, position, "byte %" PRIu64 ": %s (%" PRIu64 " bytes)", position - base,
+         what, bytes);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static struct sk_status begin(struct inspection *in, const char *dir, struct sk_vfs *vfs)
+{
+    *in = (struct inspection){.vfs = vfs ? vfs : sk_vfs_real(), .lock_fd = -1};
+    sk_store_paths_init(&in->paths, dir);
+    struct sk_vfs_stat stat;
+    if (in->vfs->stat(in->vfs, in->paths.identity, &stat) < 0 &&
+        in->vfs->stat(in->vfs, in->paths.log, &stat) < 0)
+        return sk_error(SK_NOT_FOUND, "'%s' is not a Skua store", dir);
+    struct sk_status s = sk_store_lock_dir(in->vfs, &in->paths, SK_VFS_READ, &in->lock_fd);
+    return s.code == SK_NOT_FOUND ? SK_SUCCESS : s; /* a copy may come without its lock file */
+}
+
+static struct sk_status open_log(struct inspection *in)
+{
+    SK_TRY(sk_store_read_identity(in->vfs, &in->paths, &in->identity));
+    SK_TRY(sk_commitlog_open(&in->log, in->vfs, in->paths.log, in->identity.store_id,
+                             in->identity.sizes[0], false));
+    in->log_open = true;
+    return SK_SUCCESS;
+}
+
+static void end(struct inspection *in)
+{
+    sk_index_free(in->index);
+    if (in->log_open) sk_commitlog_done(&in->log);
+    sk_disk_close(in->vfs, in->lock_fd);
+    sk_store_paths_done(&in->paths);
+}
+
+/* --- watermark and snapshots --------------------------------------------------------------------- */
+
+static void check_mark(struct inspection *in)
+{
+    int fd = -1;
+    struct sk_status s = sk_disk_open(in->vfs, in->paths.watermark, SK_VFS_READ, &fd);
+    if (sk_ok(s)) s = sk_watermark_read(in->vfs, fd, in->identity.store_id, &in->mark);
+    sk_disk_close(in->vfs, fd);
+    if (!sk_ok(s)) {
+        tell(in, false, in->paths.watermark, 0, "%s: damage near the end of the log may pass for "
+             "a torn tail", sk_status_text(&s));
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (in->mark.valid[i] || in->mark.blank[i]) continue;
+        /* A crash can tear one slot; an orderly stop leaves both whole. */
+        tell(in, in->mark.clean || !in->mark.valid[1 - i], in->paths.watermark, 0,
+             "slot %d is damaged", i);
+    }
+    in->durable = in->mark.flushed;
+}
+
+static void adopt_table(struct inspection *in, const struct sk_buffer *body, uint64_t owner_bytes)
+{
+    in->index = sk_index_new(in->vfs, in->paths.index, in->identity.store_id,
+                             in->identity.sizes[0]);
+    sk_index_set_read_only(in->index);
+    struct sk_slice table =
+        sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
+    struct sk_status s = sk_index_load(in->index, table, sk_commitlog_begin(&in->log));
+    if (sk_ok(s)) return;
+    tell(in, true, in->paths.index, 0, "%s (the next opening rebuilds it from the log)",
+         sk_status_text(&s));
+    sk_index_free(in->index);
+    in->index = NULL;
+}
+
+static void check_snapshot(struct inspection *in, uint64_t position)
+{
+    char file[SK_DISK_PATH];
+    sk_disk_name(file, in->paths.snapshot, position, ".snap");
+    struct sk_buffer body = {0};
+    uint64_t owner_bytes = 0;
+    struct sk_status s = sk_snapshot_read(in->vfs, in->paths.snapshot, in->identity.store_id,
+                                          position, &body, &owner_bytes);
+    in->result.snapshots++;
+    if (!sk_ok(s)) {
+        tell(in, true, file, position, "%s", sk_status_text(&s));
+    } else if (in->snapshot == 0) {
+        in->snapshot = position;
+        if (position > in->durable) in->durable = position;
+        adopt_table(in, &body, owner_bytes);
+    }
+    sk_buffer_done(&body);
+}
+
+static struct sk_status check_snapshots(struct inspection *in)
+{
+    uint64_t *positions = NULL;
+    size_t count = 0;
+    SK_TRY(sk_disk_list(in->vfs, in->paths.snapshot, ".snap", false, &positions, &count));
+    while (count-- > 0) check_snapshot(in, positions[count]); /* newest first */
+    free(positions);
+    if (in->snapshot == 0 && in->log.count && in->log.segments[0]->base != 0)
+        tell(in, true, in->paths.snapshot, 0,
+             "no valid snapshot, and the log begins at position %" PRIu64,
+             in->log.segments[0]->base);
+    return SK_SUCCESS;
+}
+
+/* --- records ---------------------------------------------------------------------------------------- */
+
+/* Does the index find this record? Only for records that the snapshot covers. */
+static void check_entry(struct inspection *in, const struct sk_record *r)
+{
+    if (!in->index || r->queue == SK_NO_QUEUE || r->span.begin >= in->snapshot) return;
+    struct sk_queue_range range = sk_index_range(in->index, r->queue);
+    if (r->offset < range.min || r->offset >= range.max) return; /* of a queue that was dropped */
+
+    char file[SK_DISK_PATH];
+    sk_disk_name(file, in->paths.index, sk_commitlog_base(&in->log, r->span.begin), ".idx");
+    struct sk_index_entry e;
+    if (sk_index_lookup(in->index, r->queue, r->offset, 1, &e) == 0) {
+        tell(in, true, file, r->span.begin, "queue %u offset %" PRIu64 ": the entry is damaged",
+             r->queue, r->offset);
+        return;
+    }
+    if (e.position > r->span.begin) return; /* the queue's number was used again later */
+    if (e.position != r->span.begin || e.size != r->span.end - r->span.begin ||
+        e.tag_hash != r->tag_hash)
+        tell(in, true, file, r->span.begin,
+             "queue %u offset %" PRIu64 ": the entry is another record's (at %" PRIu64 ")",
+             r->queue, r->offset, e.position);
+}
+
+/* Count and check the good records from `from`; returns where they end. */
+static uint64_t check_run(struct inspection *in, uint64_t from, const char **why)
+{
+    struct sk_walk walk = sk_walk_from(&in->log, from, UINT64_MAX);
+    struct sk_frame frame;
+    uint64_t position;
+    while (sk_walk_next(&walk, &frame, &position, why) == SK_FRAME_VALID) {
+        struct sk_record record = sk_frame_record(&frame, position);
+        in->result.records++;
+        in->result.bytes += record.span.end - record.span.begin;
+        check_entry(in, &record);
+    }
+    sk_walk_done(&walk);
+    return position;
+}
+
+static void check_end(struct inspection *in, uint64_t at, const struct sk_end *end,
+                      const char *why)
+{
+    if (at < in->durable) {
+        tell_segment(in, true, at, why, in->durable - at);
+    } else if (end->garbage_end > end->tail && end->tail <= at) {
+        tell_segment(in, false, end->tail, "a torn tail, which the next opening cuts",
+                     end->garbage_end - end->tail);
+    }
+}
+
+static void check_records(struct inspection *in)
+{
+    uint64_t at = sk_commitlog_begin(&in->log);
+    struct sk_end end = sk_find_end(&in->log, at, true);
+    if (end.proven > in->durable) in->durable = end.proven;
+    for (;;) {
+        const char *why = "";
+        at = check_run(in, at, &why);
+        uint64_t next = at < in->durable ? sk_find_record(&in->log, at + 1) : UINT64_MAX;
+        if (next == UINT64_MAX || next >= in->durable) {
+            check_end(in, at, &end, why);
+            return;
+        }
+        tell_segment(in, true, at, why, next - at);
+        at = next;
+    }
+}
+
+struct sk_status sk_store_verify(const char *dir, struct sk_vfs *vfs, sk_verify_fn *report,
+                                 void *arg, struct sk_verify_result *out)
+{
+    struct inspection in;
+    struct sk_status s = begin(&in, dir, vfs);
+    in.report = report;
+    in.arg = arg;
+    if (sk_ok(s)) {
+        s = open_log(&in);
+        if (!sk_ok(s)) tell(&in, true, in.paths.root, 0, "%s", sk_status_text(&s));
+    }
+    if (sk_ok(s)) {
+        in.result.segments = in.log.count;
+        check_mark(&in);
+        s = check_snapshots(&in);
+    }
+    if (sk_ok(s) && in.log.count) check_records(&in);
+    else if (sk_ok(s) && in.durable)
+        tell(&in, true, in.paths.log, 0, "there is no log, but records were durable");
+    if (sk_ok(s) && in.result.errors)
+        s = sk_error(SK_CORRUPT, "'%s': %" PRIu64 " errors", dir, in.result.errors);
+    if (out) *out = in.result;
+    end(&in);
+    return s;
+}
+
+/* --- dump ---------------------------------------------------------------------------------------------- */
+
+static struct sk_status show(struct inspection *in, uint64_t from, sk_dump_fn *each, void *arg)
+{
+    struct sk_status s = SK_SUCCESS;
+    bool more = true;
+    for (uint64_t at = from; more && at != UINT64_MAX; at = sk_find_record(&in->log, at + 1)) {
+        struct sk_walk walk = sk_walk_from(&in->log, at, UINT64_MAX);
+        struct sk_frame frame;
+        const char *why;
+        enum sk_frame_verdict v;
+        while (more && (v = sk_walk_next(&walk, &frame, &at, &why)) == SK_FRAME_VALID) {
+            struct sk_record record = sk_frame_record(&frame, at);
+            more = each(arg, &record);
+        }
+        sk_walk_done(&walk);
+        if (more && sk_ok(s) && sk_find_record(&in->log, at + 1) != UINT64_MAX)
+            s = sk_error(SK_CORRUPT, "position %" PRIu64 ": %s; what follows was shown", at, why);
+    }
+    return s;
+}
+
+struct sk_status sk_store_dump(const char *dir, struct sk_vfs *vfs, uint64_t from,
+                               sk_dump_fn *each, void *arg)
+{
+    struct inspection in;
+    struct sk_status s = begin(&in, dir, vfs);
+    if (sk_ok(s)) s = open_log(&in);
+    if (sk_ok(s) && in.log.count) {
+        uint64_t first = sk_commitlog_begin(&in.log);
+        from = from > first ? sk_find_record(&in.log, from) : first;
+        if (from != UINT64_MAX) s = show(&in, from, each, arg);
+    }
+    end(&in);
+    return s;
+}
