@@ -13,9 +13,9 @@ LANGUAGES = ("node", "python", "go", "java")
 OVER_TLS = ("go", "java")  # As these clients do unless told otherwise.
 # Joins several IP addresses to a gRPC target that its own gRPC takes for a name: it gets one.
 ONE_ADDRESS = ("node",)
-# Tries the broker that just failed again, also when it knows another: 5.1.4 steps over the queues
-# of a route without advancing, so that the first it looks at is its only candidate.
+# Does not get over a broker that died until that is back, see README.md.
 NO_FAILOVER = ("go",)
+FAILOVER = tuple(language for language in LANGUAGES if language not in NO_FAILOVER)
 
 
 class Clients:

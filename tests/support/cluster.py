@@ -164,9 +164,11 @@ class Cluster:
         """The access point as users type it: all name servers."""
         return separator.join(server.ready[kind] for server in self.namesrvs)
 
-    def skua(self, *words, timeout_s=30):
-        """Runs the command line against the name servers; its stdout. RuntimeError on failure."""
-        command = [self.bin / "skua", *words, "--namesrv", self.access(separator=",")]
+    def skua(self, *words, namesrv=None, timeout_s=30):
+        """Runs the command line against one name server, or all; its stdout. RuntimeError on
+        failure."""
+        access = namesrv.listen if namesrv else self.access(separator=",")
+        command = [self.bin / "skua", *words, "--namesrv", access]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
                               timeout=timeout_s, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
