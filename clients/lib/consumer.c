@@ -217,9 +217,8 @@ static bool any_delivered(const struct receive *r)
 }
 
 /* Until a broker delivered, all failed, or the time is over. With the consumer's lock. */
-static void poll_all(struct receive *r) SK_REQUIRES(r->consumer->lock)
+static void poll_all(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
 {
-    skua_consumer *c = r->consumer;
     uint64_t stagger_end = 0;
     for (;;) {
         uint64_t now = sk_mono_us(c->member.client->clock);
@@ -236,9 +235,8 @@ static void poll_all(struct receive *r) SK_REQUIRES(r->consumer->lock)
     }
 }
 
-static void end_polls(struct receive *r) SK_REQUIRES(r->consumer->lock)
+static void end_polls(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
 {
-    skua_consumer *c = r->consumer;
     for (size_t i = 0; i < r->poll_count; i++) {
         struct poll *p = &r->polls[i];
         if (!p->stream) continue;
@@ -332,9 +330,8 @@ static struct skua_status find_polls(struct receive *r, sk_arena *arena)
 /* --- results -------------------------------------------------------------------------------------------- */
 
 /* What an earlier receive could not hand out, as far as its lease still holds. */
-static void take_spare(struct receive *r) SK_REQUIRES(r->consumer->lock)
+static void take_spare(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
 {
-    skua_consumer *c = r->consumer;
     uint64_t now = sk_mono_us(c->member.client->clock);
     skua_messages *spare = c->spare, *rest = messages_new();
     for (size_t i = 0; i < spare->count; i++) {
@@ -345,10 +342,10 @@ static void take_spare(struct receive *r) SK_REQUIRES(r->consumer->lock)
     skua_messages_free(spare);
 }
 
-static void keep_spare(struct receive *r) SK_REQUIRES(r->consumer->lock)
+static void keep_spare(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
 {
     for (size_t i = r->max; i < r->list->count; i++)
-        messages_copy(r->consumer->spare, r->list->items[i]);
+        messages_copy(c->spare, r->list->items[i]);
     if (r->list->count > r->max) r->list->count = r->max;
 }
 
@@ -377,9 +374,9 @@ static struct skua_status receive_from_brokers(struct receive *r)
     struct skua_status s = find_polls(r, arena);
     if (s.code == SKUA_OK) {
         sk_mutex_lock(&c->lock);
-        poll_all(r);
-        end_polls(r);
-        keep_spare(r);
+        poll_all(c, r);
+        end_polls(c, r);
+        keep_spare(c, r);
         bool closing = c->closing;
         sk_mutex_unlock(&c->lock);
         if (r->list->count == 0)
@@ -405,7 +402,7 @@ struct skua_status skua_consumer_receive(skua_consumer *c, size_t max, uint64_t 
     };
     sk_mutex_lock(&c->lock);
     c->receivers++;
-    take_spare(&r);
+    take_spare(c, &r);
     sk_mutex_unlock(&c->lock);
 
     struct skua_status s = r.list->count ? OK_STATUS : receive_from_brokers(&r);
