@@ -235,7 +235,8 @@ static struct sk_verdict check_request(struct pull *p, const rmq_pull_message_re
 {
     SK_GRANT(poll_end(p, request->long_polling_timeout));
     SK_GRANT(sk_topic_of(p->call, &p->caller, topic_of(request->message_queue), &p->topic_name));
-    SK_GRANT(sk_group_of(p->call, &p->caller, request->group, &p->group_name));
+    if (request->group) /* reading leaves no trace: a group need not be named */
+        SK_GRANT(sk_group_of(p->call, &p->caller, request->group, &p->group_name));
     SK_GRANT(sk_check_batch(p->broker, request->batch_size, &p->want));
     return sk_check_filter(p->call, request->filter_expression, &p->filter);
 }
@@ -249,7 +250,7 @@ static struct sk_verdict find(struct pull *p, const rmq_pull_message_request *re
     p->poll.topic = topic->id;
     p->queue = (uint32_t)request->message_queue->id;
     p->store_queue = topic->queues[p->queue];
-    SK_GRANT(sk_find_group(p->broker, p->group_name, &group));
+    if (p->group_name.len) SK_GRANT(sk_find_group(p->broker, p->group_name, &group));
     SK_GRANT(check_offset(p->broker, p->store_queue, request->offset));
     p->offset = (uint64_t)request->offset;
     return SK_GRANTED;
