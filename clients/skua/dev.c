@@ -130,6 +130,11 @@ static void on_failed(void *owner, struct sk_status why)
     kill(getpid(), SIGTERM);
 }
 
+static void set_log_level(int level)
+{
+    sk_log_configure((enum sk_log_level)level, isatty(STDERR_FILENO) != 1);
+}
+
 static void print_ready(struct cli *cli, const struct sk_bound *bound, const char *data)
 {
     if (cli->json) {
@@ -183,6 +188,7 @@ static struct sk_status serve(struct cli *cli, struct sk_broker_config *config)
     config->namesrv = (struct sk_hosts){&self, 1};
     SK_TRY(sk_broker_start(broker, bound.listen, bound.listen_tls[0] ? bound.listen_tls : NULL));
 
+    set_log_level(config->log_level);
     print_ready(cli, &bound, config->data);
     print_try_this(cli, bound.listen);
     sk_boot_wait(NULL);
@@ -216,7 +222,8 @@ int cmd_dev(struct cli *cli)
                          sk_status_text(&s));
     s = make_directories(data);
     if (!sk_ok(s)) return failed(cli, s, data);
-    sk_log_configure((enum sk_log_level)config.log_level, isatty(STDERR_FILENO) != 1);
+    /* Until it serves, what goes wrong is said once, by us. */
+    set_log_level(config.log_level < SK_ERROR ? (int)SK_ERROR : config.log_level);
     sk_signals_block();
     s = serve(cli, &config);
     return sk_ok(s) ? CLI_OK : failed(cli, s, data);
