@@ -111,7 +111,7 @@ class Server:
         self._process.terminate()
         status = self._process.wait(STOP_S)
         if status != 0:
-            raise RuntimeError(f"{self.name} stopped with {status}")
+            raise RuntimeError(f"{self.name} stopped with {status}:\n{tail(self.log)}")
 
     def kill(self):
         """kill -9"""
@@ -130,11 +130,20 @@ class Cluster:
         return self
 
     def __exit__(self, error, *_):
-        for server in self.servers:
-            if server.alive:
-                server.kill()
-        if error:
-            self.print_logs()
+        """When all went well, every server must also end well: leaks show there."""
+        try:
+            for server in reversed(self.servers):
+                if server.alive and not error:
+                    server.stop()
+        except Exception:
+            error = True
+            raise
+        finally:
+            for server in self.servers:
+                if server.alive:
+                    server.kill()
+            if error:
+                self.print_logs()
 
     def _start(self, name, program, *options):
         server = Server(name, [self.bin / program, *options], self.folder)

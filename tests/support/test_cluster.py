@@ -66,6 +66,11 @@ class ClusterTest(unittest.TestCase):
             with self.assertRaisesRegex(RuntimeError, "stopped with 3"):
                 cluster.namesrv("ns-1", "--stubborn").stop()
 
+    def test_the_end_wants_status_zero(self):
+        with self.assertRaisesRegex(RuntimeError, "stopped with 3"):
+            with Cluster(self.folder, self.folder) as cluster:
+                cluster.namesrv("ns-1", "--stubborn")
+
     def test_servers_die_with_the_test(self):
         script = ("import os, sys; from cluster import Cluster; "
                   f"server = Cluster({str(self.folder)!r}, {str(self.folder)!r}).namesrv('ns-1'); "
