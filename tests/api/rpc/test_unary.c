@@ -112,6 +112,31 @@ START_TEST(a_request_that_swells_hits_its_budget)
 }
 END_TEST
 
+/* protobuf-c must bear an allocator that says no at any moment: every budget below the need
+ * of a message with text, sub-messages and unknown fields is tried. */
+START_TEST(every_budget_is_survived)
+{
+    struct sk_buffer bytes = {0};
+    sk_buffer_put(&bytes, "\x0a\x05" "hello" "\x10\x03", 9);
+    for (int i = 0; i < 20; i++) /* an item with an unknown field in it, and an unknown field */
+        sk_buffer_put(&bytes, "\x1a\x05\x32\x03xyz" "\x3a\x04more", 13);
+    unsigned refused = 0, taken = 0;
+    for (size_t budget = 16; budget < 6000; budget += 48) {
+        struct rpc_server_options options = {.call_budget_bytes = budget};
+        echo_start(&e, &options, NULL, NULL);
+        struct answer a;
+        send_bytes(ECHO_SAY, sk_buffer_slice(&bytes), &a);
+        ck_assert_msg(a.code == RPC_OK || a.code == RPC_RESOURCE_EXHAUSTED, "%s", a.detail);
+        if (a.code == RPC_OK) taken++;
+        else refused++;
+        echo_stop(&e);
+    }
+    ck_assert_uint_gt(refused, 50);
+    ck_assert_uint_gt(taken, 0);
+    sk_buffer_done(&bytes);
+}
+END_TEST
+
 /* --- what a handler can ask -------------------------------------------------------------- */
 
 static void tell_about(void *owner, rpc_call *call, const echo_request *request)
@@ -265,6 +290,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, unknown_methods_are_unimplemented, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, garbage_is_an_invalid_argument, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_request_that_swells_hits_its_budget, 0, ECHO_LOOPS);
+    tcase_add_test(t, every_budget_is_survived);
     tcase_add_loop_test(t, a_handler_sees_headers_peer_and_deadline, 0, ECHO_LOOPS);
     tcase_add_test(t, an_illegal_header_fails_its_call_only);
     tcase_add_test(t, a_status_crosses_the_wire);
