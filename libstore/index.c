@@ -373,6 +373,17 @@ size_t sk_index_lookup(sk_index *index, uint32_t queue, uint64_t offset, size_t 
     return done;
 }
 
+bool sk_index_segment(sk_index *index, uint32_t queue, uint64_t offset, uint64_t *base)
+{
+    sk_mutex_lock(&index->lock);
+    struct queue *q = sk_index_queue(index, queue);
+    if (q) sk_index_trim(index, q);
+    struct extent *e = q ? sk_index_extent(q, offset) : NULL;
+    if (e) *base = e->segment * index->segment_bytes;
+    sk_mutex_unlock(&index->lock);
+    return e != NULL;
+}
+
 bool sk_index_next_queue(sk_index *index, uint32_t *queue)
 {
     sk_mutex_lock(&index->lock);

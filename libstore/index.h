@@ -42,6 +42,12 @@ struct sk_queue_range sk_index_range(sk_index *index, uint32_t queue);
 size_t sk_index_lookup(sk_index *index, uint32_t queue, uint64_t offset, size_t count,
                        struct sk_index_entry *out);
 
+/* Which log segment holds the record, whether or not its entry can be read; false: none does. */
+bool sk_index_segment(sk_index *index, uint32_t queue, uint64_t offset, uint64_t *base);
+/* Put a right entry, told by the log, in the place of a rotten one. */
+void sk_index_repair(sk_index *index, uint32_t queue, uint64_t offset,
+                     const struct sk_index_entry *entry);
+
 /* Entries for records below `position` are forgotten and their files deleted. */
 SK_CHECKED struct sk_status sk_index_drop_below(sk_index *index, uint64_t position);
 
@@ -69,6 +75,6 @@ bool sk_index_next_queue(sk_index *index, uint32_t *queue);
 
 /* An fsync of the index failed: it must not be trusted or tried again (the store fails). */
 bool sk_index_is_broken(const sk_index *index);
-uint64_t sk_index_bytes(const sk_index *index);
+uint64_t sk_index_bytes(sk_index *index);
 
 #endif

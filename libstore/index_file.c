@@ -175,6 +175,25 @@ static struct sk_status write_ready(sk_index *index)
     return s;
 }
 
+void sk_index_repair(sk_index *index, uint32_t queue, uint64_t offset,
+                     const struct sk_index_entry *entry)
+{
+    struct entry raw = {.place = sk_entry_place(queue, offset, entry),
+                        .size = entry->size,
+                        .tag_hash = entry->tag_hash};
+    sk_mutex_lock(&index->write_lock);
+    sk_mutex_lock(&index->lock);
+    struct queue *q = sk_index_queue(index, queue);
+    struct extent *e = q ? sk_index_extent(q, offset) : NULL;
+    struct index_file *f = e && !e->hot ? sk_index_file(index, e->segment) : NULL;
+    uint64_t at = f ? sk_index_place(e->unit) + (offset - e->first) * sizeof raw : 0;
+    sk_mutex_unlock(&index->lock);
+    /* Deleting files takes write_lock, so f stays. If the write fails the next reader tries. */
+    if (f && f->fd >= 0 && sk_ok(sk_disk_write(index->vfs, f->fd, &raw, sizeof raw, at)))
+        f->dirty = true;
+    sk_mutex_unlock(&index->write_lock);
+}
+
 /* --- writing all -------------------------------------------------------------------------- */
 
 /* The last extent of the queue below `before` that is in memory; false: none. */
@@ -279,12 +298,15 @@ struct sk_status sk_index_write(sk_index *index, bool all)
 
 /* --- deleting ----------------------------------------------------------------------------- */
 
-static void trim_page(sk_index *index, uint32_t page)
+/* One page of queues; false: there is no such page. */
+static bool trim_page(sk_index *index, uint32_t page)
 {
     sk_mutex_lock(&index->lock);
-    for (uint32_t i = 0; index->pages[page] && i < SK_QUEUE_PAGE; i++)
+    bool there = page < index->page_count;
+    for (uint32_t i = 0; there && index->pages[page] && i < SK_QUEUE_PAGE; i++)
         sk_index_trim(index, &index->pages[page][i]);
     sk_mutex_unlock(&index->lock);
+    return there;
 }
 
 static struct index_file *take_oldest(sk_index *index, uint32_t below)
@@ -315,8 +337,8 @@ struct sk_status sk_index_drop_below(sk_index *index, uint64_t position)
         sk_index_file_unref(f);
     }
     sk_mutex_unlock(&index->write_lock);
-    uint32_t pages = index->page_count;
-    for (uint32_t p = 0; p < pages; p++) trim_page(index, p);
+    for (uint32_t p = 0; trim_page(index, p); p++) {
+    }
     if (removed) err = index->vfs->sync_dir(index->vfs, index->dir);
     return err < 0 && err != -ENOENT ? sk_errno(-err, "delete old index files") : SK_SUCCESS;
 }
@@ -419,10 +441,12 @@ struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t 
     return open_files(index, (uint32_t)(begin / index->segment_bytes));
 }
 
-uint64_t sk_index_bytes(const sk_index *index)
+uint64_t sk_index_bytes(sk_index *index)
 {
     uint64_t bytes = 0;
+    sk_mutex_lock(&index->lock);
     for (uint32_t i = 0; i < index->file_count; i++)
         bytes += sk_index_place(index->files[i]->units);
+    sk_mutex_unlock(&index->lock);
     return bytes;
 }

@@ -152,13 +152,35 @@ static struct sk_status write_identity(sk_store *store)
     return sk_disk_replace(store->vfs, store->paths.root, store->paths.identity, &part, 1);
 }
 
+/* The directories and the watermark's file, without a sync; *made: something was not there. */
+static struct sk_status make_names(sk_store *store, bool *made)
+{
+    const char *const dirs[] = {store->paths.log, store->paths.index, store->paths.snapshot};
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        int err = store->vfs->mkdir(store->vfs, dirs[i]);
+        if (err < 0 && err != -EEXIST) return sk_errno(-err, "make directory '%s'", dirs[i]);
+        *made |= err == 0;
+    }
+    struct sk_vfs_stat stat;
+    if (store->vfs->stat(store->vfs, store->paths.watermark, &stat) == 0) return SK_SUCCESS;
+    int fd = -1;
+    SK_TRY(sk_disk_open(store->vfs, store->paths.watermark, SK_VFS_WRITE | SK_VFS_CREATE, &fd));
+    sk_disk_close(store->vfs, fd);
+    *made = true;
+    return SK_SUCCESS;
+}
+
+/* One sync of the directory makes all its names durable, so the identity comes last. */
 static struct sk_status identify(sk_store *store)
 {
     struct sk_vfs_stat stat;
-    if (store->vfs->stat(store->vfs, store->paths.identity, &stat) == -ENOENT) {
-        SK_TRY(check_empty(store));
-        SK_TRY(write_identity(store));
-    }
+    bool is_new = store->vfs->stat(store->vfs, store->paths.identity, &stat) == -ENOENT;
+    if (is_new) SK_TRY(check_empty(store));
+    bool made = false;
+    SK_TRY(make_names(store, &made));
+    if (is_new) SK_TRY(write_identity(store));
+    int err = made && !is_new ? store->vfs->sync_dir(store->vfs, store->paths.root) : 0;
+    if (err < 0) return sk_errno(-err, "sync directory '%s'", store->paths.root);
     struct sk_header h;
     SK_TRY(sk_store_read_identity(store->vfs, &store->paths, &h));
     store->store_id = h.store_id;
@@ -245,9 +267,6 @@ static struct sk_status open_rooms(sk_store *store)
     SK_TRY(check_strangers(store->vfs, p->root));
     SK_TRY(sk_store_lock_dir(store->vfs, p, SK_VFS_WRITE | SK_VFS_CREATE, &store->lock_fd));
     SK_TRY(identify(store));
-    SK_TRY(sk_disk_mkdir(store->vfs, p->log, p->root));
-    SK_TRY(sk_disk_mkdir(store->vfs, p->index, p->root));
-    SK_TRY(sk_disk_mkdir(store->vfs, p->snapshot, p->root));
     SK_TRY(sk_watermark_open(&store->watermark, store->vfs, p->watermark, store->store_id));
     store->watermark_open = true;
     SK_TRY(sk_commitlog_open(&store->log, store->vfs, p->log, store->store_id,
@@ -263,7 +282,7 @@ static struct sk_status bring_up(sk_store *store, struct sk_recovery *recovery)
     SK_TRY(open_rooms(store));
     SK_TRY(sk_store_recover(store, recovery));
     /* Before the first append: the mark of an orderly stop must not outlive what follows. */
-    SK_TRY(sk_watermark_set_clean(&store->watermark, false, recovery->tail));
+    SK_TRY(sk_watermark_begin(&store->watermark, recovery->tail));
     atomic_store(&store->committed, recovery->tail);
     store->gate = sk_gate_new(recovery->tail);
     sk_gate_on_wait(store->gate, sk_store_demand, store);
@@ -296,7 +315,7 @@ void sk_store_close(sk_store *store)
     struct sk_status s = sk_store_flush(store);
     if (sk_ok(s) && atomic_load(&store->snapshot_position) != sk_commitlog_tail(&store->log))
         s = sk_store_snapshot(store);
-    if (sk_ok(s)) s = sk_watermark_set_clean(&store->watermark, true, sk_store_tail(store));
+    if (sk_ok(s)) s = sk_watermark_end(&store->watermark, sk_store_tail(store));
     sk_gate_close(store->gate, sk_error(SK_CLOSED, "the store is closed"));
     free_store(store);
 }

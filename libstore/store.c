@@ -124,8 +124,11 @@ struct sk_status sk_store_append(sk_store *store, const struct sk_append *record
 static void announce_commit(sk_store *store)
 {
     uint64_t committed = sk_store_committed_position(store);
+    atomic_store_explicit(&store->told, committed, memory_order_relaxed);
     sk_gate_advance(store->gate, committed);
-    if (store->on_commit) store->on_commit(store->on_commit_owner, committed);
+    /* Pairs with the release in sk_store_on_commit: who sees the function sees its owner. */
+    sk_commit_fn *fn = atomic_load_explicit(&store->on_commit, memory_order_acquire);
+    if (fn) fn(store->on_commit_owner, committed);
 }
 
 void sk_store_publish(sk_store *store)
@@ -173,10 +176,10 @@ uint64_t sk_store_committed_position(const sk_store *store)
 uint64_t sk_store_tail(const sk_store *store) { return sk_commitlog_tail(&store->log); }
 uint64_t sk_store_begin(const sk_store *store) { return sk_commitlog_begin(&store->log); }
 
-void sk_store_on_commit(sk_store *store, void (*fn)(void *owner, uint64_t committed), void *owner)
+void sk_store_on_commit(sk_store *store, sk_commit_fn *fn, void *owner)
 {
     store->on_commit_owner = owner;
-    store->on_commit = fn;
+    atomic_store_explicit(&store->on_commit, fn, memory_order_release);
 }
 
 /* --- queues --------------------------------------------------------------------------------- */
@@ -188,10 +191,33 @@ struct sk_queue_range sk_store_queue(const sk_store *store, uint32_t queue)
 
 void sk_store_drop_queue(sk_store *store, uint32_t queue) { sk_index_drop(store->index, queue); }
 
+/* The index lost an entry: its segment of the log still knows. Slow, but it happens once. */
+static bool find_in_log(sk_store *store, uint32_t queue, uint64_t offset,
+                        struct sk_index_entry *out)
+{
+    uint64_t base, position;
+    if (!sk_index_segment(store->index, queue, offset, &base)) return false;
+    struct sk_walk walk = sk_walk_from(&store->log, base, base + store->segment_bytes);
+    struct sk_frame frame;
+    const char *why;
+    bool found = false;
+    while (!found && sk_walk_next(&walk, &frame, &position, &why) == SK_FRAME_VALID)
+        found = frame.queue == queue && frame.offset == offset;
+    sk_walk_done(&walk);
+    if (!found) return false;
+    *out = (struct sk_index_entry){.position = position,
+                                   .size = (uint32_t)sk_record_room(frame.size),
+                                   .tag_hash = frame.tag_hash};
+    sk_index_repair(store->index, queue, offset, out);
+    return true;
+}
+
 size_t sk_store_lookup(sk_store *store, uint32_t queue, uint64_t offset, size_t count,
                        struct sk_index_entry *out)
 {
-    return sk_index_lookup(store->index, queue, offset, count, out);
+    size_t found = sk_index_lookup(store->index, queue, offset, count, out);
+    if (found > 0 || count == 0) return found;
+    return find_in_log(store, queue, offset, out) ? 1 : 0;
 }
 
 /* The time of the record at an offset; false when it cannot be read any more. */

@@ -43,7 +43,8 @@ struct sk_store {
     sk_index *index;
     sk_gate *gate;
     _Atomic uint64_t committed; /* SYNC: only grows, under nothing; ASYNC: unused, see tail */
-    void (*on_commit)(void *owner, uint64_t committed);
+    _Atomic uint64_t told;      /* of it, those who wait were told */
+    sk_commit_fn *_Atomic on_commit;
     void *on_commit_owner;
 
     _Atomic bool failed; /* appends are refused */

@@ -72,7 +72,9 @@ static void *flusher_body(void *arg)
         if (!failed && (since_us >= interval_us || somebody_waits(store))) {
             struct sk_status s = sk_store_flush(store);
             (void)s; /* marked and announced by itself */
-            sk_store_publish(store); /* ASYNC: for owners who forgot to */
+            if (store->options.flush == SK_FLUSH_ASYNC &&
+                atomic_load(&store->told) < sk_commitlog_tail(&store->log))
+                sk_store_publish(store); /* for owners who forgot to */
             last_us = sk_mono_us(store->clock);
             if (somebody_waits(store)) continue;
             since_us = 0;

@@ -101,7 +101,7 @@ void sk_watermark_advance(struct sk_watermark *w, uint64_t flushed)
     sk_mutex_unlock(&w->lock);
 }
 
-struct sk_status sk_watermark_set_clean(struct sk_watermark *w, bool clean, uint64_t flushed)
+static struct sk_status put_durably(struct sk_watermark *w, uint64_t flushed, bool clean)
 {
     sk_mutex_lock(&w->lock);
     struct sk_status s = put(w, flushed, clean);
@@ -109,4 +109,16 @@ struct sk_status sk_watermark_set_clean(struct sk_watermark *w, bool clean, uint
     SK_TRY(s);
     int err = w->vfs->fsync(w->vfs, w->fd);
     return err < 0 ? sk_errno(-err, "fsync of the watermark") : SK_SUCCESS;
+}
+
+struct sk_status sk_watermark_begin(struct sk_watermark *w, uint64_t flushed)
+{
+    if (w->clean) return put_durably(w, flushed, false);
+    sk_watermark_advance(w, flushed);
+    return SK_SUCCESS;
+}
+
+struct sk_status sk_watermark_end(struct sk_watermark *w, uint64_t flushed)
+{
+    return put_durably(w, flushed, true);
 }

@@ -25,9 +25,10 @@ SK_CHECKED struct sk_status sk_watermark_open(struct sk_watermark *w, struct sk_
 void sk_watermark_done(struct sk_watermark *w);
 /* Smaller values than before are ignored. Failures too: the mark is a help, not a promise. */
 void sk_watermark_advance(struct sk_watermark *w, uint64_t flushed);
-/* Durably: the directory is in use (false) or was left in order (true). */
-SK_CHECKED struct sk_status sk_watermark_set_clean(struct sk_watermark *w, bool clean,
-                                                   uint64_t flushed);
+/* The directory is in use: a mark of an orderly stop is taken back, durably. */
+SK_CHECKED struct sk_status sk_watermark_begin(struct sk_watermark *w, uint64_t flushed);
+/* It was left in order, durably. */
+SK_CHECKED struct sk_status sk_watermark_end(struct sk_watermark *w, uint64_t flushed);
 
 struct sk_watermark_slots { /* for verify */
     bool valid[2];

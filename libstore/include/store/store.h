@@ -175,7 +175,8 @@ uint64_t sk_store_begin(const sk_store *store);
 /* Called, with no lock held, each time the committed cursor has moved: long polls hang on this.
  * From the flusher (SYNC) or any thread that publishes (ASYNC), perhaps two at once, so
  * `committed` may come out of order. Set once, before the first append. */
-void sk_store_on_commit(sk_store *store, void (*fn)(void *owner, uint64_t committed), void *owner);
+typedef void sk_commit_fn(void *owner, uint64_t committed);
+void sk_store_on_commit(sk_store *store, sk_commit_fn *fn, void *owner);
 
 /* --- queues ----------------------------------------------------------------------------- */
 

@@ -1,0 +1,224 @@
+/* test_threads.c - many writers, readers, snapshots and retention at once, on the real disk. Under
+ * the thread sanitizer this is the suite that looks for races. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "support/faulty_vfs.h"
+#include "support/suite.h"
+#include "toy.h"
+
+static char dir[64];
+
+static void setup(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/skua-threads-XXXXXX");
+    ck_assert(mkdtemp(dir) != NULL);
+}
+
+static void teardown(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+struct scene {
+    struct toy_room room;
+    struct sk_mutex lock;
+    _Atomic bool over;
+    _Atomic uint64_t reads, commits;
+};
+
+static void lock_scene(void *owner) { sk_mutex_lock(&((struct scene *)owner)->lock); }
+static void unlock_scene(void *owner) { sk_mutex_unlock(&((struct scene *)owner)->lock); }
+
+static void on_commit(void *owner, uint64_t committed)
+{
+    (void)committed;
+    ((struct scene *)owner)->commits++;
+}
+
+static void open_scene(struct scene *s, enum sk_flush_mode flush, struct sk_vfs *vfs)
+{
+    memset(s, 0, sizeof *s);
+    sk_mutex_init(&s->lock);
+    struct sk_store_options o = toy_options(&s->room.state, dir, vfs);
+    o.fold.owner = s; /* the room's state comes first */
+    o.manual = false;
+    o.flush = flush;
+    o.segment_bytes = 256 * 1024;
+    o.snapshot_bytes = 300 * 1024;
+    o.retention_bytes = 512 * 1024;
+    o.flush_interval_ms = 5;
+    o.lock = lock_scene;
+    o.unlock = unlock_scene;
+    ck_ok(sk_store_open(&o, NULL, &s->room.store));
+    sk_store_on_commit(s->room.store, on_commit, s);
+}
+
+struct waiter {
+    struct sk_mutex lock;
+    struct sk_cond wake;
+    bool passed;
+};
+
+static void on_passed(void *arg, struct sk_status s)
+{
+    struct waiter *w = arg;
+    ck_ok(s);
+    sk_mutex_lock(&w->lock);
+    w->passed = true;
+    sk_cond_signal(&w->wake);
+    sk_mutex_unlock(&w->lock);
+}
+
+static void await(struct scene *s, uint64_t position)
+{
+    struct waiter w = {.passed = false};
+    sk_mutex_init(&w.lock);
+    sk_cond_init(&w.wake);
+    struct sk_gate_waiter g = {.position = position, .fn = on_passed, .arg = &w};
+    sk_gate_wait(sk_store_committed(s->room.store), &g);
+    sk_mutex_lock(&w.lock);
+    while (!w.passed) sk_cond_wait(&w.wake, &w.lock);
+    sk_mutex_unlock(&w.lock);
+    sk_cond_done(&w.wake);
+    sk_mutex_done(&w.lock);
+}
+
+struct writer {
+    struct scene *scene;
+    uint32_t queue;
+    int count;
+    pthread_t thread;
+};
+
+static void *write_and_wait(void *arg)
+{
+    struct writer *w = arg;
+    for (int i = 0; i < w->count; i++) {
+        struct sk_span span;
+        sk_mutex_lock(&w->scene->lock);
+        ck_ok(toy_try_put(&w->scene->room, w->queue, 700, &span));
+        sk_mutex_unlock(&w->scene->lock);
+        sk_store_publish(w->scene->room.store);
+        await(w->scene, span.end);
+        ck_assert_uint_ge(sk_store_committed_position(w->scene->room.store), span.end);
+    }
+    return NULL;
+}
+
+static void run_writers(struct scene *s, struct writer *w, int threads, int count)
+{
+    for (int i = 0; i < threads; i++) {
+        w[i] = (struct writer){.scene = s, .queue = (uint32_t)i % 8, .count = count};
+        ck_ok(sk_thread_start("writer", write_and_wait, &w[i], &w[i].thread));
+    }
+    for (int i = 0; i < threads; i++) sk_thread_join(w[i].thread);
+}
+
+START_TEST(many_waiters_share_a_sync)
+{
+    enum { THREADS = 32, EACH = 40 };
+    static struct scene s;
+    struct writer w[THREADS];
+    struct faulty_vfs counting = faulty_vfs_over(sk_vfs_real());
+    open_scene(&s, SK_FLUSH_SYNC, &counting.vfs);
+    run_writers(&s, w, THREADS, EACH);
+    struct sk_store_stats stats = sk_store_stats(s.room.store);
+    ck_assert_uint_eq(stats.appended_records, THREADS * EACH);
+    ck_assert_uint_lt(stats.flushes, THREADS * EACH / 2);
+    ck_assert_uint_gt(s.commits, 0);
+    sk_store_close(s.room.store);
+    sk_mutex_done(&s.lock);
+}
+END_TEST
+
+/* Read whatever the index shows while it grows at one end and shrinks at the other. */
+static void *read_all(void *arg)
+{
+    struct scene *s = arg;
+    uint64_t from[8] = {0};
+    while (!atomic_load(&s->over)) {
+        for (uint32_t q = 0; q < 8; q++) {
+            struct sk_index_entry e[16];
+            struct sk_queue_range range = sk_store_queue(s->room.store, q);
+            ck_assert_uint_le(range.min, range.max);
+            if (from[q] < range.min || from[q] >= range.max) from[q] = range.min;
+            size_t n = sk_store_lookup(s->room.store, q, from[q], 16, e);
+            for (size_t i = 0; i < n; i++) {
+                struct sk_pinned p;
+                struct sk_status status = sk_store_read(s->room.store, e[i].position, &p);
+                if (status.code == SK_NOT_FOUND) continue; /* retention was faster */
+                ck_ok(status);
+                ck_assert_uint_eq(p.record.queue, q);
+                ck_assert_uint_eq(p.record.offset, from[q] + i);
+                ck_assert_uint_eq(p.record.payload.len, 700);
+                sk_unpin(p.pin);
+                s->reads++;
+            }
+            from[q] += n;
+            sk_store_offset_by_time(s->room.store, q, 1000 + s->reads % 5000);
+        }
+    }
+    return NULL;
+}
+
+static void *clean_up(void *arg)
+{
+    struct scene *s = arg;
+    while (!atomic_load(&s->over)) {
+        ck_ok(sk_store_snapshot(s->room.store));
+        sk_store_retain(s->room.store);
+        (void)sk_store_stats(s->room.store);
+    }
+    return NULL;
+}
+
+static const enum sk_flush_mode modes[] = {SK_FLUSH_SYNC, SK_FLUSH_ASYNC};
+
+START_TEST(readers_need_no_lock_while_all_moves)
+{
+    enum { THREADS = 4, EACH = 800 };
+    static struct scene s;
+    struct writer w[THREADS];
+    pthread_t readers[2], cleaner;
+    open_scene(&s, modes[_i], NULL);
+    for (int i = 0; i < 2; i++) ck_ok(sk_thread_start("reader", read_all, &s, &readers[i]));
+    ck_ok(sk_thread_start("cleaner", clean_up, &s, &cleaner));
+    run_writers(&s, w, THREADS, EACH);
+    atomic_store(&s.over, true);
+    for (int i = 0; i < 2; i++) sk_thread_join(readers[i]);
+    sk_thread_join(cleaner);
+    ck_assert_uint_gt(s.reads, 1000);
+    ck_assert_uint_gt(sk_store_begin(s.room.store), 4096); /* retention did something */
+    toy_check_queues(&s.room);
+    struct toy state = s.room.state;
+    sk_store_close(s.room.store);
+    sk_mutex_done(&s.lock);
+
+    struct toy_room again;
+    toy_open(&again, dir, NULL);
+    ck_assert_mem_eq(&state, &again.state, sizeof state);
+    toy_check_queues(&again);
+    sk_store_close(again.store);
+    ck_ok(sk_store_verify(dir, NULL, NULL, NULL, NULL));
+}
+END_TEST
+
+static Suite *threads_suite(void)
+{
+    Suite *suite = suite_create("libstore/threads");
+    TCase *tc = tcase_create("threads");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, many_waiters_share_a_sync);
+    tcase_add_loop_test(tc, readers_need_no_lock_while_all_moves, 0, 2);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+SUITE_MAIN(threads_suite)
