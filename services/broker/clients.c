@@ -61,7 +61,7 @@ static struct sk_verdict terminate(sk_broker *broker, rpc_call *call,
         SK_GRANT(sk_group_of(call, caller, rmq_notify_client_termination_request_get_group(request),
                              &name));
     }
-    sk_sessions_forget(broker->sessions, caller);
+    sk_sessions_forget(broker->sessions, call, caller);
     sk_renewer_release_owner(broker->renewer, caller->owner);
     return SK_GRANTED;
 }

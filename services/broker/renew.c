@@ -44,8 +44,9 @@ static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk
 {
     struct batch *batch = arg;
     if (info->deadline_ms <= batch->now_ms) return true; /* ended already */
-    bool lives = batch->everybody_lives || sk_sessions_knows(batch->broker->sessions, info->owner);
-    if (!lives) return true;
+    enum sk_session_life life = sk_sessions_life(batch->broker->sessions, info->owner);
+    bool may_come_back = life == SK_SESSION_UNKNOWN && batch->everybody_lives;
+    if (life != SK_SESSION_ALIVE && !may_come_back) return true;
     uint64_t limit = batch->broker->config->auto_renew_limit_ms;
     if (began_ms(batch, lease->lease) + limit <= batch->now_ms) return true;
     batch->leases[batch->count++] = *lease;

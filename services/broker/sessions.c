@@ -15,6 +15,7 @@ struct session {
     rmq_client_type type;
     uint64_t request_timeout_ms;
     uint64_t seen_us;
+    bool gone;
     UT_hash_handle hh, by_owner;
 };
 
@@ -24,6 +25,7 @@ struct sk_sessions {
     size_t most;
     struct session *by_id;    /* guarded by lock */
     struct session *by_owner; /* guarded by lock */
+    size_t gone;              /* guarded by lock */
 };
 
 static char *keep(struct sk_slice text)
@@ -34,6 +36,7 @@ static char *keep(struct sk_slice text)
 
 static void drop(sk_sessions *sessions, struct session *s)
 {
+    if (s->gone) sessions->gone--;
     HASH_DELETE(hh, sessions->by_id, s);
     HASH_DELETE(by_owner, sessions->by_owner, s);
     free(s->id);
@@ -71,6 +74,8 @@ static struct session *find_or_add(sk_sessions *sessions, rpc_call *call,
         HASH_ADD_KEYPTR(hh, sessions->by_id, s->id, id.len, s);
         HASH_ADD(by_owner, sessions->by_owner, owner, sizeof s->owner, s);
     }
+    if (s->gone) sessions->gone--;
+    s->gone = false;
     s->seen_us = sk_mono_us(sessions->clock);
     return s;
 }
@@ -115,11 +120,13 @@ void sk_sessions_settings(sk_sessions *sessions, rpc_call *call, const struct sk
     sk_mutex_unlock(&sessions->lock);
 }
 
-void sk_sessions_forget(sk_sessions *sessions, const struct sk_caller *caller)
+void sk_sessions_forget(sk_sessions *sessions, rpc_call *call, const struct sk_caller *caller)
 {
     sk_mutex_lock(&sessions->lock);
-    struct session *s = find(sessions, caller->asker.client_id);
-    if (s) drop(sessions, s);
+    struct session *s = find_or_add(sessions, call, caller);
+    s->gone = true;
+    s->type = RMQ_CLIENT_TYPE_UNSPECIFIED;
+    sessions->gone++;
     sk_mutex_unlock(&sessions->lock);
 }
 
@@ -157,19 +164,22 @@ uint64_t sk_sessions_request_timeout_ms(sk_sessions *sessions, const struct sk_c
     return ms;
 }
 
-bool sk_sessions_knows(sk_sessions *sessions, uint64_t owner)
+enum sk_session_life sk_sessions_life(sk_sessions *sessions, uint64_t owner)
 {
     sk_mutex_lock(&sessions->lock);
     struct session *s = NULL;
     HASH_FIND(by_owner, sessions->by_owner, &owner, sizeof owner, s);
+    enum sk_session_life life = !s        ? SK_SESSION_UNKNOWN
+                                : s->gone ? SK_SESSION_GONE
+                                          : SK_SESSION_ALIVE;
     sk_mutex_unlock(&sessions->lock);
-    return s != NULL;
+    return life;
 }
 
 size_t sk_sessions_count(sk_sessions *sessions)
 {
     sk_mutex_lock(&sessions->lock);
-    size_t count = HASH_COUNT(sessions->by_id);
+    size_t count = HASH_COUNT(sessions->by_id) - sessions->gone;
     sk_mutex_unlock(&sessions->lock);
     return count;
 }
@@ -179,7 +189,7 @@ void sk_sessions_each_of_group(sk_sessions *sessions, struct sk_slice group,
 {
     sk_mutex_lock(&sessions->lock);
     for (struct session *s = sessions->by_id; s; s = s->hh.next) {
-        if (!s->group || !sk_slice_eq(group, sk_slice_of_text(s->group))) continue;
+        if (s->gone || !s->group || !sk_slice_eq(group, sk_slice_of_text(s->group))) continue;
         struct sk_session_view view = {s->id, s->language, s->version, s->address, s->type};
         fn(arg, &view);
     }

@@ -27,7 +27,7 @@ void sk_sessions_settings(sk_sessions *sessions, rpc_call *call, const struct sk
                           const rmq_settings *settings, struct sk_slice group);
 
 /* It said goodbye. */
-void sk_sessions_forget(sk_sessions *sessions, const struct sk_caller *caller);
+void sk_sessions_forget(sk_sessions *sessions, rpc_call *call, const struct sk_caller *caller);
 
 /* Forget who was silent for longer than that; returns how many. */
 size_t sk_sessions_expire(sk_sessions *sessions, uint64_t silent_ms);
@@ -38,7 +38,9 @@ rmq_client_type sk_sessions_type(sk_sessions *sessions, const struct sk_caller *
 /* What its Settings gave as request_timeout, or 3000. */
 uint64_t sk_sessions_request_timeout_ms(sk_sessions *sessions, const struct sk_caller *caller);
 
-bool sk_sessions_knows(sk_sessions *sessions, uint64_t owner);
+/* GONE: it said goodbye; remembered until it expires. */
+enum sk_session_life { SK_SESSION_UNKNOWN, SK_SESSION_ALIVE, SK_SESSION_GONE };
+enum sk_session_life sk_sessions_life(sk_sessions *sessions, uint64_t owner);
 
 size_t sk_sessions_count(sk_sessions *sessions);
 

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,10 +179,11 @@ rmq_code harness_ack(struct harness *h, const char *topic, const char *group, co
 /* --- receive, waiting for its end
  * ------------------------------------------------------------------ */
 
-struct waiting {
+struct harness_pending {
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    bool over;
+    bool over; /* guarded by lock, as stream */
+    rpc_stream *stream;
     struct received *out;
 };
 
@@ -193,7 +195,7 @@ static void copy_text(char *to, size_t room, const char *from)
 static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_response *message)
 {
     (void)stream;
-    struct waiting *w = arg;
+    struct harness_pending *w = arg;
     struct received *r = w->out;
     switch (message->content_case) {
     case RMQ_RECEIVE_MESSAGE_RESPONSE_CONTENT_STATUS:
@@ -228,7 +230,7 @@ static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_
 static void on_closed(void *arg, rpc_stream *stream, const struct rpc_outcome *outcome)
 {
     (void)stream;
-    struct waiting *w = arg;
+    struct harness_pending *w = arg;
     w->out->ended = outcome->code;
     pthread_mutex_lock(&w->lock);
     w->over = true;
@@ -238,11 +240,23 @@ static void on_closed(void *arg, rpc_stream *stream, const struct rpc_outcome *o
 
 static const struct rmq_messaging_service_receive_message_handler HANDLER = {on_message, on_closed};
 
-void harness_receive(struct harness *h, const struct receive_how *how, struct received *out)
+static pb_duration duration_of(int64_t ms)
+{
+    pb_duration duration = PB_DURATION_INIT;
+    duration.seconds = ms / 1000;
+    duration.nanos = (int32_t)(ms % 1000 * 1000000);
+    return duration;
+}
+
+harness_pending *harness_receive_begin(struct harness *h, const struct receive_how *how,
+                                       struct received *out)
 {
     memset(out, 0, sizeof *out);
     out->in_order = true;
-    struct waiting w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, out};
+    struct harness_pending *w = sk_zalloc(1, sizeof *w);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->ended, NULL);
+    w->out = out;
     struct rpc_options options = harness_options(how->client_id ? how->client_id : "tester");
     options.timeout_ms = how->timeout_ms ? how->timeout_ms : 3000;
     rmq_resource topic = RMQ_RESOURCE_INIT, group = RMQ_RESOURCE_INIT;
@@ -253,12 +267,8 @@ void harness_receive(struct harness *h, const struct receive_how *how, struct re
     rmq_filter_expression filter = RMQ_FILTER_EXPRESSION_INIT;
     filter.type = RMQ_FILTER_TYPE_TAG;
     filter.expression = (char *)(uintptr_t)(how->filter ? how->filter : "*");
-    int64_t invisible_ms = how->invisible_ms ? how->invisible_ms : 30000;
-    pb_duration invisible = PB_DURATION_INIT, polling = PB_DURATION_INIT;
-    invisible.seconds = invisible_ms / 1000;
-    invisible.nanos = (int32_t)(invisible_ms % 1000 * 1000000);
-    polling.seconds = how->polling_ms / 1000;
-    polling.nanos = (int32_t)(how->polling_ms % 1000 * 1000000);
+    pb_duration invisible = duration_of(how->invisible_ms ? how->invisible_ms : 30000);
+    pb_duration polling = duration_of(how->polling_ms);
     rmq_receive_message_request request = RMQ_RECEIVE_MESSAGE_REQUEST_INIT;
     request.group = &group;
     request.message_queue = &queue;
@@ -267,8 +277,46 @@ void harness_receive(struct harness *h, const struct receive_how *how, struct re
     request.auto_renew = how->auto_renew;
     rmq_receive_message_request_set_invisible_duration(&request, &invisible);
     if (how->polling_ms) rmq_receive_message_request_set_long_polling_timeout(&request, &polling);
-    rmq_messaging_service_receive_message(h->channel, &options, &request, &HANDLER, &w);
-    pthread_mutex_lock(&w.lock);
-    while (!w.over) pthread_cond_wait(&w.ended, &w.lock);
-    pthread_mutex_unlock(&w.lock);
+    pthread_mutex_lock(&w->lock);
+    w->stream = rmq_messaging_service_receive_message(h->channel, &options, &request, &HANDLER, w);
+    pthread_mutex_unlock(&w->lock);
+    return w;
+}
+
+void harness_receive_cancel(harness_pending *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (!w->over) rpc_stream_cancel(w->stream);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void harness_receive_end(harness_pending *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (!w->over) pthread_cond_wait(&w->ended, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->ended);
+    free(w);
+}
+
+void harness_receive(struct harness *h, const struct receive_how *how, struct received *out)
+{
+    harness_receive_end(harness_receive_begin(h, how, out));
+}
+
+static uint64_t waiting_polls(struct harness *h)
+{
+    struct rpc_options options = harness_options("tester");
+    skua_describe_broker_request request = SKUA_DESCRIBE_BROKER_REQUEST_INIT;
+    const skua_describe_broker_response *response;
+    struct sk_status status =
+        skua_broker_admin_describe_broker_wait(h->channel, &options, &request, h->arena, &response);
+    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    return response->waiting_receives;
+}
+
+void harness_wait_for_polls(struct harness *h, uint64_t count)
+{
+    while (waiting_polls(h) != count) sched_yield();
 }

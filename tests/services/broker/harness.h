@@ -35,9 +35,6 @@ void harness_restart(struct harness *h);
 
 /* Headers of a client with that id; NULL for none at all. */
 struct rpc_options harness_options(const char *client_id);
-/* Those of the client "tester". */
-#define OPTIONS (&(struct rpc_options){0})
-
 /* --- requests in one line --------------------------------------------------------------- */
 
 void harness_topic(struct harness *h, const char *name, int queues);
@@ -71,6 +68,16 @@ struct receive_how {
     bool auto_renew;
 };
 void harness_receive(struct harness *h, const struct receive_how *how, struct received *out);
+
+/* The same in two steps; *out lives until _end returned. */
+typedef struct harness_pending harness_pending;
+harness_pending *harness_receive_begin(struct harness *h, const struct receive_how *how,
+                                       struct received *out);
+void harness_receive_cancel(harness_pending *pending);
+void harness_receive_end(harness_pending *pending); /* waits */
+
+/* How many polls wait on the broker; waits until there are that many. */
+void harness_wait_for_polls(struct harness *h, uint64_t count);
 
 /* The code of the entry. */
 rmq_code harness_ack(struct harness *h, const char *topic, const char *group, const char *handle);
