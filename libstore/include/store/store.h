@@ -197,7 +197,8 @@ struct sk_index_entry {
 };
 
 /* Up to `count` consecutive entries from `offset`; returns how many there are (0 at the end or
- * below min). Any thread. */
+ * below min; fewer than there are when an entry is rotten, which the next call from there repairs).
+ * May read from the disk. Any thread. */
 size_t sk_store_lookup(sk_store *store, uint32_t queue, uint64_t offset, size_t count,
                        struct sk_index_entry *out);
 
@@ -212,8 +213,8 @@ struct sk_pinned {
     void *pin;
 };
 
-/* Read and verify (checksum, and that it is queue/offset's record) one record.
- * SK_NOT_FOUND: below begin or above tail. SK_CORRUPT: rot; the others stay readable. Any thread. */
+/* Read one record and verify its checksum. SK_NOT_FOUND: below begin or above tail. SK_CORRUPT:
+ * rot, or no record begins there; the others stay readable. Any thread. */
 SK_CHECKED struct sk_status sk_store_read(sk_store *store, uint64_t position,
                                           struct sk_pinned *out);
 void sk_pin_ref(void *pin);
