@@ -16,6 +16,7 @@ struct sk_ledger {
     const struct sk_clock *clock;
     struct sk_queue_view view;
     struct sk_ledger_options options;
+    atomic_bool unpublished; /* something was appended that the store was not told to tell */
     atomic_bool unsettled; /* the committed cursor moved, and nobody was told yet */
 };
 
@@ -71,7 +72,7 @@ static void store_unlock(void *owner)
     sk_mutex_unlock(&ledger->lock);
 }
 
-/* An append in SK_FLUSH_ASYNC commits at once, under our lock: whoever unlocks will tell. */
+/* From the flusher, or in SK_FLUSH_ASYNC from sk_store_publish in sk_ledger_settle. */
 static void store_committed(void *owner, uint64_t committed)
 {
     (void)committed;
@@ -196,6 +197,8 @@ void sk_ledger_unlock(sk_ledger *ledger)
 
 void sk_ledger_settle(sk_ledger *ledger)
 {
+    if (atomic_load(&ledger->unpublished) && atomic_exchange(&ledger->unpublished, false))
+        sk_store_publish(ledger->store);
     if (!atomic_load(&ledger->unsettled)) return;
     if (atomic_exchange(&ledger->unsettled, false)) {
         ledger->options.committed(ledger->options.owner);
@@ -246,6 +249,7 @@ struct sk_status sk_ledger_append(sk_ledger *ledger, const struct sk_append *rec
                                   struct sk_span *spans)
 {
     SK_TRY(sk_store_append(ledger->store, records, count, false, spans));
+    atomic_store(&ledger->unpublished, true);
     for (size_t i = 0; i < count; i++) SK_TRY(apply(ledger, &records[i], &spans[i]));
     return SK_SUCCESS;
 }
@@ -261,6 +265,7 @@ struct sk_status sk_ledger_write(sk_ledger *ledger, enum sk_record_kind kind,
                                .part_count = 1};
     struct sk_span written;
     SK_TRY(sk_store_append(ledger->store, &record, 1, true, &written));
+    atomic_store(&ledger->unpublished, true);
     SK_TRY(apply(ledger, &record, &written));
     if (span) *span = written;
     return SK_SUCCESS;
