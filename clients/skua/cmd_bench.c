@@ -12,7 +12,14 @@
 #include "base/memory.h"
 #include "bench.h"
 
-enum { SHOW_US = 200 * 1000, OPEN_MAX = 100000, FILL = 100000, QUIET_MS = 2000, STAMP_BYTES = 16 };
+enum {
+    SHOW_US = 200 * 1000,
+    OPEN_MAX = 100000,
+    FILL = 100000,
+    QUIET_MS = 2000,
+    STAMP_BYTES = 16,
+    PATIENCE = 5, /* times QUIET_MS without a message that must come */
+};
 
 /* --- closed loop -------------------------------------------------------------------------------- */
 
@@ -260,12 +267,13 @@ static void *arrival_loop(void *arg)
 {
     struct connection *c = arg;
     struct bench *b = c->bench;
+    int silent = 0;
     for (;;) {
         skua_messages *list = NULL;
         struct skua_status s = skua_consumer_receive(c->consumer, 32, 60000, QUIET_MS, &list);
         uint64_t now = bench_now();
-        bool quiet = skua_messages_count(list) == 0;
-        if (!quiet) {
+        silent = skua_messages_count(list) ? 0 : silent + 1;
+        if (!silent) {
             record_arrivals(c, list, now);
             s = skua_consumer_ack_all(c->consumer, list);
         }
@@ -278,7 +286,7 @@ static void *arrival_loop(void *arg)
         bool over = b->ended_us != 0;
         uint64_t sent = b->claimed;
         sk_mutex_unlock(&b->lock);
-        if (over && (quiet || bench_total(b) >= sent)) return NULL;
+        if (over && (silent >= PATIENCE || bench_total(b) >= sent)) return NULL;
     }
 }
 
@@ -308,5 +316,8 @@ int cmd_bench_latency(struct cli *cli)
     }
     bench_threads(&b, arrival_loop);
     sk_thread_join(sender);
+    uint64_t arrived = bench_total(&b);
+    const struct skua_status missing = {.code = SKUA_TIMEOUT, .detail = "some messages did not arrive"};
+    if (arrived < b.claimed) bench_record(&b.connections[0], b.claimed - arrived, 0, &missing);
     return bench_finish(&b, "received");
 }
