@@ -54,7 +54,7 @@ void harness_open(struct harness *h, const char *const *settings)
     snprintf(h->dir, sizeof h->dir, "/tmp/skua-broker-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(h->dir));
     h->settings = sk_config_new(&sk_broker_program, &h->config);
-    const char *const usual[] = {"flush=async", "segment_size=4MiB", "min_long_polling=0ms",
+    const char *const usual[] = {"flush=async", "segment_size=16MiB", "min_long_polling=0ms",
                                  "settings_repeat=0ms", NULL};
     char data[80];
     snprintf(data, sizeof data, "data=%s", h->dir);
