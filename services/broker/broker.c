@@ -210,8 +210,8 @@ void sk_broker_close(sk_broker *broker)
     rpc_client_free(broker->client);
     sk_renewer_free(broker->renewer);
     sk_telemetry_free(broker->telemetry);
+    sk_ledger_close(broker->ledger); /* its last flush still tells the polls */
     sk_polls_free(broker->polls);
-    sk_ledger_close(broker->ledger);
     sk_sessions_free(broker->sessions);
     free(broker->store_host);
     free(broker->tls_host);

@@ -17,7 +17,7 @@ struct sk_ledger {
     struct sk_queue_view view;
     struct sk_ledger_options options;
     atomic_bool unpublished; /* something was appended that the store was not told to tell */
-    atomic_bool unsettled; /* the committed cursor moved, and nobody was told yet */
+    atomic_bool unsettled;   /* the committed cursor moved, and nobody was told yet */
 };
 
 /* --- what the store asks of us ----------------------------------------------------------- */
