@@ -529,13 +529,30 @@ bool fake_peer_wait_calls(fake_peer *p, enum fake_method method, size_t calls)
     return seen;
 }
 
-size_t fake_peer_parked(fake_peer *p)
+static size_t parked_now(const fake_peer *p)
 {
     size_t n = 0;
-    sk_mutex_lock(&p->lock);
     for (size_t i = 0; i < PARKED_MAX; i++) n += p->parked[i] != NULL;
+    return n;
+}
+
+size_t fake_peer_parked(fake_peer *p)
+{
+    sk_mutex_lock(&p->lock);
+    size_t n = parked_now(p);
     sk_mutex_unlock(&p->lock);
     return n;
+}
+
+bool fake_peer_wait_parked(fake_peer *p, size_t parked)
+{
+    bool in_time = true;
+    sk_mutex_lock(&p->lock);
+    while (parked_now(p) != parked && in_time)
+        in_time = sk_cond_wait_for(&p->changed, &p->lock, 10 * 1000 * 1000);
+    bool so = parked_now(p) == parked;
+    sk_mutex_unlock(&p->lock);
+    return so;
 }
 
 size_t fake_peer_cancelled(fake_peer *p)

@@ -64,6 +64,7 @@ size_t fake_peer_calls(fake_peer *peer, enum fake_method method);
 bool fake_peer_wait_calls(fake_peer *peer, enum fake_method method, size_t calls);
 /* Receives that are parked now, and those that were cancelled while parked. */
 size_t fake_peer_parked(fake_peer *peer);
+bool fake_peer_wait_parked(fake_peer *peer, size_t parked); /* as fake_peer_wait_calls */
 size_t fake_peer_cancelled(fake_peer *peer);
 /* The last call's: client id; message id or handles (joined by ','); settings as "TYPE topics". */
 void fake_peer_last(fake_peer *peer, enum fake_method method, char *out, size_t room);
