@@ -68,6 +68,7 @@ struct rpc_call {
     ProtobufCAllocator allocator;
     struct sk_slice request;
     const char *peer;
+    bool late; /* arrived while the server drains */
     enum { TLS_UNASKED, TLS_NO, TLS_YES } tls;
 
     struct sk_mutex lock;

@@ -12,7 +12,7 @@ enum { MIB = 1024 * 1024, SCRATCH_BUDGET = 256 * MIB };
 
 struct sk_status rpc_client_new(rpc_client **out)
 {
-    rpc_core_enter();
+    rpc_core_start();
     rpc_client *client = sk_zalloc(1, sizeof *client);
     sk_mutex_init(&client->lock);
     sk_cond_init(&client->idle);
@@ -44,7 +44,6 @@ void rpc_client_free(rpc_client *client)
     sk_cond_done(&client->idle);
     sk_mutex_done(&client->lock);
     free(client);
-    rpc_core_leave();
 }
 
 /* --- channels ------------------------------------------------------------------------- */

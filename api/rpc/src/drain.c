@@ -1,9 +1,13 @@
 /* drain.c - a server stops: no new calls, the running ones end, then the pollers.
  *
  * The order matters. Health says NOT_SERVING first, so that balancers look
- * elsewhere; the core then refuses new calls and sends GOAWAY; parked calls are
- * told, and still get their answers through; what is left after the grace is
- * cut off; the queues close when the last call has ended. */
+ * elsewhere, and new calls are refused. Parked calls are told, and answered. Only
+ * when the last of them has ended the core may say GOAWAY: it closes a connection
+ * with the last stream on it, and if the client has just written something the
+ * kernel answers with a reset, which destroys what the client has not read yet.
+ * GOAWAY comes with a PING, whose echo proves that all before it was read.
+ * What is left after the grace is cut off; the queues close when every call has
+ * ended. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,8 +16,9 @@
 #include "base/memory.h"
 #include "src/server_inside.h"
 
-/* How long a cut-off call may take to be finished by its owner. Longer is a leak. */
-enum { LEAK_MS = 10000 };
+/* How long a cut-off call may take to be finished by its owner. Longer is a leak.
+ * And how long connections may take to close, even if the calls used up the grace. */
+enum { LEAK_MS = 10000, CLOSING_MS = 3000 };
 
 /* --- parked calls ------------------------------------------------------------------ */
 
@@ -83,23 +88,26 @@ static void on_shut(struct rpc_op *op, bool ok)
     sk_mutex_unlock(&server->lock);
 }
 
+static bool is_idle(const struct rpc_server *server) { return server->working == 0; }
+
 static bool is_empty(const struct rpc_server *server)
 {
     return server->core_is_shut && server->alive == 0 && server->posted == 0;
 }
 
-/* True when the core is shut down and no call is left within `timeout_ms`. */
-static bool wait_empty(struct rpc_server *server, uint64_t timeout_ms)
+/* True when `reached` is, within `timeout_ms`. */
+static bool wait_until(struct rpc_server *server, bool (*reached)(const struct rpc_server *),
+                       uint64_t timeout_ms)
 {
     const struct sk_clock *clock = sk_clock_real();
     uint64_t until = sk_mono_us(clock) + timeout_ms * 1000;
     sk_mutex_lock(&server->lock);
-    for (uint64_t now = sk_mono_us(clock); !is_empty(server) && now < until;
+    for (uint64_t now = sk_mono_us(clock); !reached(server) && now < until;
          now = sk_mono_us(clock))
         (void)sk_cond_wait_for(&server->changed, &server->lock, until - now);
-    bool empty = is_empty(server);
+    bool there = reached(server);
     sk_mutex_unlock(&server->lock);
-    return empty;
+    return there;
 }
 
 static void stop_pollers(struct rpc_server *server)
@@ -130,17 +138,17 @@ void rpc_server_drain(rpc_server *server, unsigned grace_ms)
     bool started;
     if (!begin(server, &started)) return;
     rpc_health_drain(server->health);
+    tell_parked(server);
+    bool idle = wait_until(server, is_idle, grace_ms);
+
     server->shut.done = on_shut;
     grpc_server_shutdown_and_notify(server->core, server->pollers[0].queue,
                                     rpc_op_give(&server->shut));
-    if (started) {
-        tell_parked(server);
-        if (!wait_empty(server, grace_ms)) {
-            grpc_server_cancel_all_calls(server->core);
-            sk_assert(wait_empty(server, LEAK_MS)); /* else: a call was never finished */
-        }
-    } else {
+    if (!started) {
         shut_unstarted(server);
+    } else if (!wait_until(server, is_empty, idle && grace_ms ? CLOSING_MS : 0)) {
+        grpc_server_cancel_all_calls(server->core);
+        sk_assert(wait_until(server, is_empty, LEAK_MS)); /* else: a call was never finished */
     }
     stop_pollers(server);
     sk_mutex_lock(&server->lock);

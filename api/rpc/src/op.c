@@ -52,10 +52,14 @@ static void on_core_log(gpr_log_func_args *line)
     sk_log(level, "grpc core", sk_text("detail", line->message));
 }
 
-void rpc_core_enter(void)
+static void core_start(void)
 {
     gpr_set_log_function(on_core_log);
     grpc_init();
 }
 
-void rpc_core_leave(void) { grpc_shutdown(); }
+void rpc_core_start(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, core_start);
+}

@@ -57,8 +57,9 @@ void rpc_poller_done(struct rpc_poller *poller);
 /* Handle one event, waiting for it; false when the queue is shut down and empty. */
 bool rpc_poll_one(grpc_completion_queue *queue);
 
-/* grpc_init and grpc_shutdown, counted; the first also leads the core's log into ours. */
-void rpc_core_enter(void);
-void rpc_core_leave(void);
+/* Start the core, once, and lead its log into ours. It is never shut down: grpc_shutdown can
+ * wait ten seconds for a backup poller of its own that nobody wakes (seen in 1.51 after large
+ * writes), and a broker that restarts has no ten seconds. */
+void rpc_core_start(void);
 
 #endif

@@ -68,7 +68,7 @@ static grpc_server *core_new(const struct rpc_server_options *o)
 
 struct sk_status rpc_server_new(const struct rpc_server_options *options, rpc_server **out)
 {
-    rpc_core_enter();
+    rpc_core_start();
     rpc_server *server = sk_zalloc(1, sizeof *server);
     server->options = with_defaults(options);
     sk_mutex_init(&server->lock);
@@ -183,5 +183,4 @@ void rpc_server_free(rpc_server *server)
     sk_cond_done(&server->changed);
     sk_mutex_done(&server->lock);
     free(server);
-    rpc_core_leave();
 }

@@ -46,9 +46,10 @@ struct rpc_server {
     struct rpc_reflection *reflection;
 
     struct sk_mutex lock;
-    struct sk_cond changed; /* alive or posted fell to 0, or the core is shut down */
+    struct sk_cond changed; /* one of the counts fell to 0, or the core is shut down */
     enum rpc_server_state state;     /* guarded by lock, as all that follows */
     size_t alive, posted;            /* calls between arrival and end; slots with the core */
+    size_t working;                  /* of those alive, the ones that came before the drain */
     struct rpc_call *free_calls;
     size_t free_call_count;
     sk_arena *free_arenas[64];

@@ -59,13 +59,16 @@ void rpc_server_take_back(struct rpc_server *server, rpc_call *call)
     sk_arena *arena = call->arena;
     if (arena) sk_arena_reset(arena);
     call->arena = NULL;
+    bool late = call->late;
 
     sk_mutex_lock(&server->lock);
     call->route->alive--;
     arena = keep_arena_locked(server, arena);
     call = keep_slot_locked(server, call);
     /* last, because a drain that waits for it may free the server */
-    if (--server->alive == 0) sk_cond_broadcast(&server->changed);
+    server->alive--;
+    if (!late) server->working--;
+    if (!server->alive || !server->working) sk_cond_broadcast(&server->changed);
     sk_mutex_unlock(&server->lock);
     sk_arena_free(arena);
     if (call) rpc_call_free(call);
@@ -146,8 +149,9 @@ static size_t replace(rpc_call *call, rpc_call *fresh[2])
     server->posted--;
     route->posted--;
     size_t most = (size_t)server->options.prepost * server->options.pollers;
-    bool draining = server->state != SERVER_SERVING;
-    while (!draining && n < 2 && (n == 0 || (route->alive > route->posted && route->posted < most))) {
+    call->late = server->state != SERVER_SERVING;
+    if (!call->late) server->working++;
+    while (n < 2 && (n == 0 || (route->alive > route->posted && route->posted < most))) {
         fresh[n++] = take_slot_locked(server);
         server->posted++;
         route->posted++;
@@ -175,6 +179,14 @@ static void refuse_unknown(rpc_call *call)
     rpc_call_fail(call, RPC_UNIMPLEMENTED, text);
 }
 
+/* Probes go on being answered while the server drains: that is what they are for. */
+static bool is_refused(const rpc_call *call)
+{
+    const struct rpc_route *route = call->route;
+    const struct rpc_health *health = call->server->health;
+    return call->late && !(health && route->owner == health);
+}
+
 static void refuse_bytes(rpc_call *call)
 {
     bool budget = call->arena && sk_arena_is_exhausted(call->arena);
@@ -185,7 +197,9 @@ static void refuse_bytes(rpc_call *call)
 static void handle(rpc_call *call)
 {
     const struct rpc_route *route = call->route;
-    if (!route->method) {
+    if (is_refused(call)) {
+        rpc_call_fail(call, RPC_UNAVAILABLE, "the server is shutting down");
+    } else if (!route->method) {
         refuse_unknown(call);
     } else if (route->method->kind == RPC_BIDI) {
         rpc_call_watch_close(call);

@@ -190,7 +190,7 @@ START_TEST(drain_lets_parked_calls_answer)
     ck_assert_uint_eq(tally_get(&o.failed), 0);
     ck_assert_uint_eq(tally_get(&lot.told), 200);
     ck_assert_uint_eq(tally_get(&lot.done), 200);
-    park(&o, 20000); /* too late */
+    park(&o, 20000); /* too late: nobody listens */
     tally_wait(&o.failed, 1);
     ck_assert_int_eq(atomic_load(&o.last_code), RPC_UNAVAILABLE);
     echo_stop(&e);
@@ -203,6 +203,9 @@ static void *answer_slowly(void *arg)
 {
     (void)arg;
     tally_wait(&lot.told, 1); /* the drain has begun, and has asked */
+    struct sk_status late = echo_call(&e, ECHO_SAY, NULL, SK_EMPTY);
+    ck_assert_int_eq(late.code, SK_UNAVAILABLE); /* new calls are refused, over the open connection */
+    ck_assert_ptr_nonnull(strstr(late.detail, "shutting down"));
     ck_assert(!rpc_call_is_cancelled(lot.places[0]->call)); /* the answer can still arrive */
     answer(lot.places[0]);
     return NULL;

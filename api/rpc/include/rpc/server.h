@@ -85,8 +85,9 @@ SK_CHECKED struct sk_status rpc_server_listen_tls(rpc_server *server, const char
 
 SK_CHECKED struct sk_status rpc_server_start(rpc_server *server);
 
-/* Stop taking calls, tell health, give running calls grace_ms (parked ones are told through
- * on_cancel at once), then cancel what is left, and stop the pollers. */
+/* Tell health, refuse new calls (UNAVAILABLE; health goes on answering), give running calls
+ * grace_ms (parked ones are told through on_cancel at once), send GOAWAY, cancel what is left,
+ * and stop the pollers. A call that its owner never finishes is an assertion here. */
 void rpc_server_drain(rpc_server *server, unsigned grace_ms);
 
 /* NULL is fine. Drains with no grace if that was not done. */
