@@ -40,8 +40,7 @@ static void post(struct call *c)
 static void answer(struct call *c)
 {
     grpc_slice slice = grpc_slice_malloc(ANSWER_BYTES);
-    for (int i = 0; i < ANSWER_BYTES; i++)
-        GRPC_SLICE_START_PTR(slice)[i] = (uint8_t)i;
+    for (int i = 0; i < ANSWER_BYTES; i++) GRPC_SLICE_START_PTR(slice)[i] = (uint8_t)i;
     grpc_byte_buffer *response = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
     grpc_op ops[4] = {{0}};
@@ -56,7 +55,10 @@ static void answer(struct call *c)
     grpc_byte_buffer_destroy(response);
 }
 
-static void still_mapped(void *memory) { (void)memory; }
+static void still_mapped(void *memory)
+{
+    (void)memory;
+}
 
 /* One message of a stream, with the headers first and the status last. */
 static void stream(struct call *c)
@@ -89,8 +91,10 @@ static void stream(struct call *c)
 static void handle(struct call *c)
 {
     if (!c->answering) {
-        if (c->method == streaming) stream(c);
-        else answer(c);
+        if (c->method == streaming)
+            stream(c);
+        else
+            answer(c);
         return;
     }
     if (c->request) grpc_byte_buffer_destroy(c->request);

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- a histogram whose buckets grow with their values: 64 for each power of two ------------ */
+/* --- a histogram whose buckets grow with their values: 64 for each power of two --- */
 
 enum { SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = (64 - SUB_BITS) * SUBS };
 
@@ -52,7 +52,7 @@ static double quantile_us(double q, uint64_t total)
     return (double)slowest_ns / 1000;
 }
 
-/* --- what is asked for ------------------------------------------------------------------------ */
+/* --- what is asked for -------------------------------------------------------- */
 
 enum { MAX_HEADERS = 16 };
 
@@ -64,8 +64,8 @@ static struct {
     bool stream;
     grpc_metadata headers[MAX_HEADERS];
     size_t header_count;
-} want = {.method = "/bench.Echo/Call", .in_flight = 64, .connections = 1, .seconds = 5,
-          .warmup = 1};
+} want = {
+    .method = "/bench.Echo/Call", .in_flight = 64, .connections = 1, .seconds = 5, .warmup = 1};
 
 static _Noreturn void usage(const char *why)
 {
@@ -98,38 +98,62 @@ static void add_header(char *text)
     char *equals = strchr(text, '=');
     if (!equals || want.header_count == MAX_HEADERS) usage("a header is KEY=VALUE, at most 16");
     *equals = '\0';
-    want.headers[want.header_count++] = (grpc_metadata){
-        .key = grpc_slice_from_copied_string(text),
-        .value = grpc_slice_from_copied_string(equals + 1)};
+    want.headers[want.header_count++] =
+        (grpc_metadata){.key = grpc_slice_from_copied_string(text),
+                        .value = grpc_slice_from_copied_string(equals + 1)};
 }
 
 static void parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"target", 1, NULL, 't'},    {"method", 1, NULL, 'm'},      {"bytes", 1, NULL, 'b'},
-        {"request", 1, NULL, 'r'},   {"in-flight", 1, NULL, 'n'},   {"connections", 1, NULL, 'c'},
-        {"seconds", 1, NULL, 's'},   {"warmup", 1, NULL, 'w'},      {"header", 1, NULL, 'h'},
-        {"server-pid", 1, NULL, 'p'}, {"stream", 0, NULL, 'S'},   {NULL, 0, NULL, 0}};
+        {"target", 1, NULL, 't'},     {"method", 1, NULL, 'm'},    {"bytes", 1, NULL, 'b'},
+        {"request", 1, NULL, 'r'},    {"in-flight", 1, NULL, 'n'}, {"connections", 1, NULL, 'c'},
+        {"seconds", 1, NULL, 's'},    {"warmup", 1, NULL, 'w'},    {"header", 1, NULL, 'h'},
+        {"server-pid", 1, NULL, 'p'}, {"stream", 0, NULL, 'S'},    {NULL, 0, NULL, 0}};
     want.request = request_of_bytes(1024);
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
-        case 't': want.target = optarg; break;
-        case 'm': want.method = optarg; break;
-        case 'b': want.request = request_of_bytes((size_t)atoll(optarg)); break;
-        case 'r': want.request = request_of_file(optarg); break;
-        case 'n': want.in_flight = atoi(optarg); break;
-        case 'c': want.connections = atoi(optarg); break;
-        case 's': want.seconds = atof(optarg); break;
-        case 'w': want.warmup = atof(optarg); break;
-        case 'h': add_header(optarg); break;
-        case 'p': want.server_pid = atoi(optarg); break;
-        case 'S': want.stream = true; break;
-        default: usage("unknown option");
+        case 't':
+            want.target = optarg;
+            break;
+        case 'm':
+            want.method = optarg;
+            break;
+        case 'b':
+            want.request = request_of_bytes((size_t)atoll(optarg));
+            break;
+        case 'r':
+            want.request = request_of_file(optarg);
+            break;
+        case 'n':
+            want.in_flight = atoi(optarg);
+            break;
+        case 'c':
+            want.connections = atoi(optarg);
+            break;
+        case 's':
+            want.seconds = atof(optarg);
+            break;
+        case 'w':
+            want.warmup = atof(optarg);
+            break;
+        case 'h':
+            add_header(optarg);
+            break;
+        case 'p':
+            want.server_pid = atoi(optarg);
+            break;
+        case 'S':
+            want.stream = true;
+            break;
+        default:
+            usage("unknown option");
         }
     if (!want.target) usage("--target is missing");
     if (want.in_flight < 1 || want.connections < 1) usage("at least one of each");
 }
 
-/* --- the loop ------------------------------------------------------------------------------------- */
+/* --- the loop
+ * ------------------------------------------------------------------------------------- */
 
 struct connection {
     grpc_channel *channel;
@@ -247,7 +271,8 @@ static void run_until(uint64_t until_ns, int *flying)
 {
     while (*flying && (stopping || now_ns() < until_ns)) {
         grpc_event event = grpc_completion_queue_next(
-            queue, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(100, GPR_TIMESPAN)),
+            queue,
+            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(100, GPR_TIMESPAN)),
             NULL);
         if (event.type != GRPC_OP_COMPLETE) continue;
         struct flight *f = event.tag;
@@ -256,8 +281,10 @@ static void run_until(uint64_t until_ns, int *flying)
             continue;
         }
         finish(f);
-        if (stopping) (*flying)--;
-        else start(f);
+        if (stopping)
+            (*flying)--;
+        else
+            start(f);
     }
 }
 
@@ -285,9 +312,8 @@ static void report(double seconds, double server_us)
            "\"seconds\":%.2f,\"calls\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"rate\":%.0f,"
            "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
            want.method, GRPC_SLICE_LENGTH(want.request), want.in_flight, want.connections, seconds,
-           calls, errors, (double)calls / seconds, quantile_us(0.5, calls),
-           quantile_us(0.9, calls), quantile_us(0.99, calls), quantile_us(0.999, calls),
-           (double)slowest_ns / 1000);
+           calls, errors, (double)calls / seconds, quantile_us(0.5, calls), quantile_us(0.9, calls),
+           quantile_us(0.99, calls), quantile_us(0.999, calls), (double)slowest_ns / 1000);
     if (want.server_pid && calls)
         printf(",\"server_cpu_us_per_call\":%.2f", server_us / (double)calls);
     if (want.stream)

@@ -20,16 +20,19 @@ static void answer(void *owner, rpc_call *call, struct sk_slice request)
 enum { MESSAGES = 32 };
 static uint8_t log_bytes[1024];
 
-static void still_mapped(void *owner) { (void)owner; }
+static void still_mapped(void *owner)
+{
+    (void)owner;
+}
 
 /* As a delivery: each message a small header and bytes that are not copied. */
 static void stream(void *owner, rpc_call *call, struct sk_slice request)
 {
     (void)request;
     for (int i = 0; i < MESSAGES; i++) {
-        struct rpc_piece pieces[] = {{.bytes = sk_slice_of(owner, 16)},
-                                     {.bytes = sk_slice_of(log_bytes, sizeof log_bytes),
-                                      .release = still_mapped}};
+        struct rpc_piece pieces[] = {
+            {.bytes = sk_slice_of(owner, 16)},
+            {.bytes = sk_slice_of(log_bytes, sizeof log_bytes), .release = still_mapped}};
         rpc_call_write_pieces(call, pieces, 2);
     }
     rpc_call_finish(call, RPC_OK, NULL);
@@ -50,8 +53,7 @@ static struct sk_status run(const char *address)
     sigaddset(&end, SIGINT);
     sigprocmask(SIG_BLOCK, &end, NULL);
 
-    for (uint8_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = i;
+    for (uint8_t i = 0; i < sizeof bytes; i++) bytes[i] = i;
     SK_TRY(rpc_server_new(NULL, &server));
     rpc_server_mount_raw(server, &method, answer, bytes);
     rpc_server_mount_raw(server, &streaming, stream, bytes);

@@ -52,7 +52,7 @@ void rpc_call_free(rpc_call *call)
     free(call);
 }
 
-/* --- arrival and end --------------------------------------------------------- */
+/* --- arrival and end ---------------------------------------------------------- */
 
 void rpc_call_open(rpc_call *call)
 {
@@ -103,7 +103,10 @@ static void end(rpc_call *call)
     rpc_server_take_back(call->server, call);
 }
 
-void rpc_call_post(rpc_call *call) { move(call, CALL_POSTED); }
+void rpc_call_post(rpc_call *call)
+{
+    move(call, CALL_POSTED);
+}
 
 void rpc_call_withdraw(rpc_call *call)
 {
@@ -121,7 +124,7 @@ void rpc_call_unref(rpc_call *call)
     if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) == 1) end(call);
 }
 
-/* --- cancellation ---------------------------------------------------------------- */
+/* --- cancellation ------------------------------------------------------------- */
 
 void rpc_call_tell_cancel(rpc_call *call)
 {
@@ -189,10 +192,10 @@ bool rpc_call_is_cancelled(const rpc_call *call)
     return atomic_load_explicit(&call->cancelled, memory_order_relaxed);
 }
 
-/* --- finishing ------------------------------------------------------------------- */
+/* --- finishing ---------------------------------------------------------------- */
 
-void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail,
-                          rpc_done_fn *done, void *arg)
+void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail, rpc_done_fn *done,
+                          void *arg)
 {
     /* `done` wants to know how the call ended, so its end is reported on its own: in one
      * batch with the status the core hides whether the status was sent. */

@@ -10,7 +10,10 @@
  * more that its few bytes came in (performance.md 3.4.4). */
 enum { COPIED_REQUEST = 512 };
 
-const struct rpc_method *rpc_call_method(const rpc_call *call) { return call->route->method; }
+const struct rpc_method *rpc_call_method(const rpc_call *call)
+{
+    return call->route->method;
+}
 
 sk_arena *rpc_call_arena(rpc_call *call)
 {
@@ -40,7 +43,10 @@ bool rpc_call_take_request(rpc_call *call)
     return true;
 }
 
-struct sk_slice rpc_call_request_bytes(rpc_call *call) { return call->request; }
+struct sk_slice rpc_call_request_bytes(rpc_call *call)
+{
+    return call->request;
+}
 
 const ProtobufCMessage *rpc_call_decode_request(rpc_call *call)
 {

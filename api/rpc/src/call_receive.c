@@ -45,8 +45,7 @@ static bool hand_over(rpc_call *call)
     struct sk_slice bytes;
     const ProtobufCMessage *message = NULL;
     if (rpc_payload_flatten(call->incoming, call->incoming_arena, &bytes))
-        message =
-            rpc_payload_decode(rpc_call_method(call)->request, bytes, call->incoming_arena);
+        message = rpc_payload_decode(rpc_call_method(call)->request, bytes, call->incoming_arena);
     if (message) call->events->message(call->events_typed, call->events_arg, call, message);
     sk_arena_reset(call->incoming_arena);
     grpc_byte_buffer_destroy(call->incoming);

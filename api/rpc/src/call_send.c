@@ -10,7 +10,7 @@
 #include "src/call_inside.h"
 #include "src/code.h"
 
-/* --- planning, with the lock held --------------------------------------------------- */
+/* --- planning, with the lock held --------------------------------------------- */
 
 static void plan_message(rpc_call *call, struct rpc_batch *batch)
 {
@@ -43,7 +43,7 @@ bool rpc_call_plan_locked(rpc_call *call, struct rpc_batch *batch)
     return true;
 }
 
-/* --- sending, without it --------------------------------------------------------------- */
+/* --- sending, without it ------------------------------------------------------ */
 
 void rpc_call_send(rpc_call *call, struct rpc_batch *batch)
 {
@@ -102,7 +102,7 @@ static void enqueue(rpc_call *call, struct rpc_outgoing message)
     if (send) rpc_call_send(call, &batch);
 }
 
-/* --- the public ways in ------------------------------------------------------------------- */
+/* --- the public ways in ------------------------------------------------------- */
 
 void rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
 {

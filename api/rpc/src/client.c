@@ -19,8 +19,10 @@ struct sk_status rpc_client_new(rpc_client **out)
     client->scratch = sk_arena_new(SCRATCH_BUDGET);
     rpc_poller_init(&client->poller);
     struct sk_status s = rpc_poller_start(&client->poller, "rpc-client");
-    if (sk_ok(s)) *out = client;
-    else rpc_client_free(client);
+    if (sk_ok(s))
+        *out = client;
+    else
+        rpc_client_free(client);
     return s;
 }
 
@@ -30,8 +32,7 @@ static void cancel_all(rpc_client *client)
     client->closing = true;
     for (struct rpc_client_call *call = client->calls; call; call = call->next)
         (void)grpc_call_cancel(call->core, NULL);
-    while (client->calls)
-        sk_cond_wait(&client->idle, &client->lock);
+    while (client->calls) sk_cond_wait(&client->idle, &client->lock);
     sk_mutex_unlock(&client->lock);
 }
 
@@ -46,7 +47,7 @@ void rpc_client_free(rpc_client *client)
     free(client);
 }
 
-/* --- channels ------------------------------------------------------------------------- */
+/* --- channels ----------------------------------------------------------------- */
 
 static grpc_channel *core_open(const char *target, grpc_channel_credentials *credentials)
 {
@@ -97,14 +98,13 @@ struct sk_status rpc_channel_open(rpc_client *client, const char *target,
 
 void rpc_channel_close(rpc_channel *channel)
 {
-    if (!channel || atomic_fetch_sub_explicit(&channel->refs, 1, memory_order_acq_rel) != 1)
-        return;
+    if (!channel || atomic_fetch_sub_explicit(&channel->refs, 1, memory_order_acq_rel) != 1) return;
     grpc_channel_destroy(channel->core);
     free(channel->target);
     free(channel);
 }
 
-/* --- calls under way ---------------------------------------------------------------------- */
+/* --- calls under way ---------------------------------------------------------- */
 
 static gpr_timespec deadline_in(uint64_t timeout_ms)
 {
@@ -136,8 +136,10 @@ void rpc_client_call_end(struct rpc_client_call *call)
 {
     rpc_client *client = call->channel->client;
     sk_mutex_lock(&client->lock);
-    if (call->prev) call->prev->next = call->next;
-    else client->calls = call->next;
+    if (call->prev)
+        call->prev->next = call->next;
+    else
+        client->calls = call->next;
     if (call->next) call->next->prev = call->prev;
     if (!client->calls) sk_cond_broadcast(&client->idle);
     sk_mutex_unlock(&client->lock);
@@ -145,7 +147,10 @@ void rpc_client_call_end(struct rpc_client_call *call)
     rpc_channel_close(call->channel);
 }
 
-static grpc_slice borrowed(const char *text) { return grpc_slice_from_copied_string(text); }
+static grpc_slice borrowed(const char *text)
+{
+    return grpc_slice_from_copied_string(text);
+}
 
 void rpc_client_headers(const struct rpc_options *options, grpc_metadata *out)
 {
@@ -163,7 +168,7 @@ uint32_t rpc_client_header_flags(const struct rpc_options *options)
                : 0;
 }
 
-/* --- how a call ended ------------------------------------------------------------------------ */
+/* --- how a call ended --------------------------------------------------------- */
 
 struct rpc_outcome rpc_client_outcome(const rpc_channel *channel, grpc_status_code code,
                                       grpc_slice detail)
@@ -178,7 +183,7 @@ struct rpc_outcome rpc_client_outcome(const rpc_channel *channel, grpc_status_co
 
 struct rpc_outcome rpc_client_rejected(const rpc_channel *channel, grpc_call_error why)
 {
-    return (struct rpc_outcome){.code = RPC_INVALID_ARGUMENT,
-                                .status = sk_error(SK_INVALID, "%s: %s", channel->target,
-                                                   grpc_call_error_to_string(why))};
+    return (struct rpc_outcome){
+        .code = RPC_INVALID_ARGUMENT,
+        .status = sk_error(SK_INVALID, "%s: %s", channel->target, grpc_call_error_to_string(why))};
 }

@@ -1,49 +1,52 @@
-/* code.c - sk_code to gRPC code and back. */
+/* code.c - sk_code to gRPC code and back: two tables. */
 #include "src/code.h"
+
+static const enum rpc_code on_the_wire[] = {
+    [SK_OK] = RPC_OK,
+    [SK_RETRY] = RPC_UNAVAILABLE,
+    [SK_NOT_FOUND] = RPC_NOT_FOUND,
+    [SK_EXISTS] = RPC_ALREADY_EXISTS,
+    [SK_INVALID] = RPC_INVALID_ARGUMENT,
+    [SK_FULL] = RPC_RESOURCE_EXHAUSTED,
+    [SK_NOT_MASTER] = RPC_FAILED_PRECONDITION,
+    [SK_CORRUPT] = RPC_DATA_LOSS,
+    [SK_IO] = RPC_INTERNAL,
+    [SK_NO_MEMORY] = RPC_RESOURCE_EXHAUSTED,
+    [SK_TIMEOUT] = RPC_DEADLINE_EXCEEDED,
+    [SK_CANCELLED] = RPC_CANCELLED,
+    [SK_UNAVAILABLE] = RPC_UNAVAILABLE,
+    [SK_UNIMPLEMENTED] = RPC_UNIMPLEMENTED,
+    [SK_CLOSED] = RPC_UNAVAILABLE,
+    [SK_INTERNAL] = RPC_INTERNAL,
+};
+
+/* Codes that are not named here are SK_INTERNAL; a peer may send any number. */
+static const struct {
+    enum rpc_code code;
+    enum sk_code meaning;
+} meanings[] = {
+    {RPC_OK, SK_OK},
+    {RPC_UNAVAILABLE, SK_UNAVAILABLE},
+    {RPC_DEADLINE_EXCEEDED, SK_TIMEOUT},
+    {RPC_CANCELLED, SK_CANCELLED},
+    {RPC_UNIMPLEMENTED, SK_UNIMPLEMENTED},
+    {RPC_RESOURCE_EXHAUSTED, SK_FULL},
+    {RPC_NOT_FOUND, SK_NOT_FOUND},
+    {RPC_ALREADY_EXISTS, SK_EXISTS},
+    {RPC_INVALID_ARGUMENT, SK_INVALID},
+    {RPC_OUT_OF_RANGE, SK_INVALID},
+    {RPC_FAILED_PRECONDITION, SK_INVALID},
+    {RPC_DATA_LOSS, SK_CORRUPT},
+};
 
 enum rpc_code rpc_code_of(enum sk_code code)
 {
-    switch (code) {
-    case SK_OK: return RPC_OK;
-    case SK_RETRY: return RPC_UNAVAILABLE;
-    case SK_NOT_FOUND: return RPC_NOT_FOUND;
-    case SK_EXISTS: return RPC_ALREADY_EXISTS;
-    case SK_INVALID: return RPC_INVALID_ARGUMENT;
-    case SK_FULL: return RPC_RESOURCE_EXHAUSTED;
-    case SK_NOT_MASTER: return RPC_FAILED_PRECONDITION;
-    case SK_CORRUPT: return RPC_DATA_LOSS;
-    case SK_IO: return RPC_INTERNAL;
-    case SK_NO_MEMORY: return RPC_RESOURCE_EXHAUSTED;
-    case SK_TIMEOUT: return RPC_DEADLINE_EXCEEDED;
-    case SK_CANCELLED: return RPC_CANCELLED;
-    case SK_UNAVAILABLE: return RPC_UNAVAILABLE;
-    case SK_UNIMPLEMENTED: return RPC_UNIMPLEMENTED;
-    case SK_CLOSED: return RPC_UNAVAILABLE;
-    case SK_INTERNAL: return RPC_INTERNAL;
-    }
-    return RPC_INTERNAL;
+    return on_the_wire[code];
 }
 
 enum sk_code rpc_code_meaning(enum rpc_code code)
 {
-    switch (code) {
-    case RPC_OK: return SK_OK;
-    case RPC_UNAVAILABLE: return SK_UNAVAILABLE;
-    case RPC_DEADLINE_EXCEEDED: return SK_TIMEOUT;
-    case RPC_CANCELLED: return SK_CANCELLED;
-    case RPC_UNIMPLEMENTED: return SK_UNIMPLEMENTED;
-    case RPC_RESOURCE_EXHAUSTED: return SK_FULL;
-    case RPC_NOT_FOUND: return SK_NOT_FOUND;
-    case RPC_ALREADY_EXISTS: return SK_EXISTS;
-    case RPC_INVALID_ARGUMENT:
-    case RPC_OUT_OF_RANGE:
-    case RPC_FAILED_PRECONDITION: return SK_INVALID;
-    case RPC_DATA_LOSS: return SK_CORRUPT;
-    case RPC_UNKNOWN:
-    case RPC_PERMISSION_DENIED:
-    case RPC_ABORTED:
-    case RPC_INTERNAL:
-    case RPC_UNAUTHENTICATED: break;
-    }
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
+        if (meanings[i].code == code) return meanings[i].meaning;
     return SK_INTERNAL;
 }

@@ -20,7 +20,7 @@
  * And how long connections may take to close, even if the calls used up the grace. */
 enum { LEAK_MS = 10000, CLOSING_MS = 3000 };
 
-/* --- parked calls ------------------------------------------------------------------ */
+/* --- parked calls ------------------------------------------------------------- */
 
 bool rpc_server_park(struct rpc_server *server, rpc_call *call)
 {
@@ -40,8 +40,10 @@ bool rpc_server_park(struct rpc_server *server, rpc_call *call)
 void rpc_server_unpark(struct rpc_server *server, rpc_call *call)
 {
     sk_mutex_lock(&server->lock);
-    if (call->parked_prev) call->parked_prev->parked_next = call->parked_next;
-    else server->parked = call->parked_next;
+    if (call->parked_prev)
+        call->parked_prev->parked_next = call->parked_next;
+    else
+        server->parked = call->parked_next;
     if (call->parked_next) call->parked_next->parked_prev = call->parked_prev;
     call->parked = false;
     sk_mutex_unlock(&server->lock);
@@ -52,8 +54,7 @@ static rpc_call **all_parked(struct rpc_server *server, size_t *count)
 {
     sk_mutex_lock(&server->lock);
     size_t n = 0;
-    for (rpc_call *call = server->parked; call; call = call->parked_next)
-        n++;
+    for (rpc_call *call = server->parked; call; call = call->parked_next) n++;
     rpc_call **calls = sk_zalloc(n, sizeof *calls);
     n = 0;
     for (rpc_call *call = server->parked; call; call = call->parked_next) {
@@ -76,7 +77,7 @@ static void tell_parked(struct rpc_server *server)
     free(calls);
 }
 
-/* --- waiting ------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------ */
 
 static void on_shut(struct rpc_op *op, bool ok)
 {
@@ -88,7 +89,10 @@ static void on_shut(struct rpc_op *op, bool ok)
     sk_mutex_unlock(&server->lock);
 }
 
-static bool is_idle(const struct rpc_server *server) { return server->working == 0; }
+static bool is_idle(const struct rpc_server *server)
+{
+    return server->working == 0;
+}
 
 static bool is_empty(const struct rpc_server *server)
 {
@@ -102,8 +106,7 @@ static bool wait_until(struct rpc_server *server, bool (*reached)(const struct r
     const struct sk_clock *clock = sk_clock_real();
     uint64_t until = sk_mono_us(clock) + timeout_ms * 1000;
     sk_mutex_lock(&server->lock);
-    for (uint64_t now = sk_mono_us(clock); !reached(server) && now < until;
-         now = sk_mono_us(clock))
+    for (uint64_t now = sk_mono_us(clock); !reached(server) && now < until; now = sk_mono_us(clock))
         (void)sk_cond_wait_for(&server->changed, &server->lock, until - now);
     bool there = reached(server);
     sk_mutex_unlock(&server->lock);
@@ -112,15 +115,13 @@ static bool wait_until(struct rpc_server *server, bool (*reached)(const struct r
 
 static void stop_pollers(struct rpc_server *server)
 {
-    for (unsigned i = 0; i < server->options.pollers; i++)
-        rpc_poller_done(&server->pollers[i]);
+    for (unsigned i = 0; i < server->options.pollers; i++) rpc_poller_done(&server->pollers[i]);
 }
 
 /* A server that never started has no threads; its own empties the queue. */
 static void shut_unstarted(struct rpc_server *server)
 {
-    while (!server->core_is_shut)
-        (void)rpc_poll_one(server->pollers[0].queue);
+    while (!server->core_is_shut) (void)rpc_poll_one(server->pollers[0].queue);
 }
 
 static bool begin(struct rpc_server *server, bool *started)

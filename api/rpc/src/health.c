@@ -37,13 +37,12 @@ struct rpc_health {
     bool draining;
 };
 
-/* --- names ---------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------- */
 
 static struct name *find(const struct rpc_health *health, const char *service)
 {
     struct name *n = health->names;
-    while (n && strcmp(n->service, service) != 0)
-        n = n->next;
+    while (n && strcmp(n->service, service) != 0) n = n->next;
     return n;
 }
 
@@ -64,11 +63,13 @@ static void add_name(struct rpc_health *health, const char *service, bool servin
 static void set(struct rpc_health *health, const char *service, bool serving)
 {
     struct name *n = find(health, service);
-    if (n) n->serving = serving;
-    else add_name(health, service, serving);
+    if (n)
+        n->serving = serving;
+    else
+        add_name(health, service, serving);
 }
 
-/* --- watchers ---------------------------------------------------------------------------- */
+/* --- watchers ----------------------------------------------------------------- */
 
 static void tell(struct watcher *w)
 {
@@ -82,8 +83,7 @@ static void tell(struct watcher *w)
 
 static void tell_all(struct rpc_health *health)
 {
-    for (struct watcher *w = health->watchers; w; w = w->next)
-        tell(w);
+    for (struct watcher *w = health->watchers; w; w = w->next) tell(w);
 }
 
 static void list(struct rpc_health *health, struct watcher *w)
@@ -95,8 +95,10 @@ static void list(struct rpc_health *health, struct watcher *w)
 
 static void unlist(struct rpc_health *health, struct watcher *w)
 {
-    if (w->prev) w->prev->next = w->next;
-    else health->watchers = w->next;
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        health->watchers = w->next;
     if (w->next) w->next->prev = w->prev;
 }
 
@@ -109,7 +111,7 @@ static void on_watcher_gone(void *arg)
     rpc_call_finish(w->call, RPC_UNAVAILABLE, "the server is shutting down");
 }
 
-/* --- the service ---------------------------------------------------------------------------- */
+/* --- the service -------------------------------------------------------------- */
 
 static void check(const void *handlers, void *owner, rpc_call *call,
                   const ProtobufCMessage *message)
@@ -123,8 +125,10 @@ static void check(const void *handlers, void *owner, rpc_call *call,
 
     health_health_check_response response = HEALTH_HEALTH_CHECK_RESPONSE_INIT;
     response.status = (health_health_check_response_serving_status)state;
-    if (state == UNKNOWN_NAME) rpc_call_fail(call, RPC_NOT_FOUND, "unknown service");
-    else rpc_call_reply(call, &response.base);
+    if (state == UNKNOWN_NAME)
+        rpc_call_fail(call, RPC_NOT_FOUND, "unknown service");
+    else
+        rpc_call_reply(call, &response.base);
 }
 
 static void watch(const void *handlers, void *owner, rpc_call *call,

@@ -8,8 +8,7 @@
 
 bool rpc_poll_one(grpc_completion_queue *queue)
 {
-    grpc_event event =
-        grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     if (event.type == GRPC_QUEUE_SHUTDOWN) return false;
     struct rpc_op *op = event.tag;
     (void)atomic_load_explicit(&op->given, memory_order_acquire);
@@ -40,8 +39,10 @@ struct sk_status rpc_poller_start(struct rpc_poller *poller, const char *name)
 void rpc_poller_done(struct rpc_poller *poller)
 {
     grpc_completion_queue_shutdown(poller->queue);
-    if (poller->running) sk_thread_join(poller->thread);
-    else poll_until_shutdown(poller);
+    if (poller->running)
+        sk_thread_join(poller->thread);
+    else
+        poll_until_shutdown(poller);
     grpc_completion_queue_destroy(poller->queue);
 }
 

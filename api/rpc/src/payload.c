@@ -50,8 +50,7 @@ grpc_byte_buffer *rpc_payload_gather(const struct rpc_piece *pieces, size_t coun
         slices[i] = slice_of_piece(&pieces[i]);
     }
     grpc_byte_buffer *payload = grpc_raw_byte_buffer_create(slices, count);
-    for (size_t i = 0; i < count; i++)
-        grpc_slice_unref(slices[i]);
+    for (size_t i = 0; i < count; i++) grpc_slice_unref(slices[i]);
     if (slices != few) free(slices);
     return payload;
 }
@@ -62,9 +61,15 @@ static const grpc_slice_buffer *slices_of(const grpc_byte_buffer *payload)
     return &payload->data.raw.slice_buffer;
 }
 
-size_t rpc_payload_len(const grpc_byte_buffer *payload) { return slices_of(payload)->length; }
+size_t rpc_payload_len(const grpc_byte_buffer *payload)
+{
+    return slices_of(payload)->length;
+}
 
-bool rpc_payload_is_flat(const grpc_byte_buffer *payload) { return slices_of(payload)->count <= 1; }
+bool rpc_payload_is_flat(const grpc_byte_buffer *payload)
+{
+    return slices_of(payload)->count <= 1;
+}
 
 bool rpc_payload_copy_out(grpc_byte_buffer *payload, sk_arena *arena, struct sk_slice *out)
 {
@@ -89,7 +94,10 @@ bool rpc_payload_flatten(grpc_byte_buffer *payload, sk_arena *arena, struct sk_s
     return true;
 }
 
-static void *arena_alloc(void *arena, size_t size) { return sk_arena_alloc(arena, size); }
+static void *arena_alloc(void *arena, size_t size)
+{
+    return sk_arena_alloc(arena, size);
+}
 
 static void arena_keep(void *arena, void *memory)
 {
@@ -99,8 +107,7 @@ static void arena_keep(void *arena, void *memory)
 
 ProtobufCAllocator rpc_arena_allocator(sk_arena *arena)
 {
-    return (ProtobufCAllocator){
-        .alloc = arena_alloc, .free = arena_keep, .allocator_data = arena};
+    return (ProtobufCAllocator){.alloc = arena_alloc, .free = arena_keep, .allocator_data = arena};
 }
 
 const ProtobufCMessage *rpc_payload_decode(const ProtobufCMessageDescriptor *type,

@@ -11,8 +11,7 @@ static void grow(struct rpc_queue *q)
 {
     size_t room = q->room ? q->room * 2 : ROOM_AT_FIRST;
     struct rpc_outgoing *slots = sk_zalloc(room, sizeof *slots);
-    for (size_t i = 0; i < q->count; i++)
-        slots[i] = q->slots[(q->first + i) % q->room];
+    for (size_t i = 0; i < q->count; i++) slots[i] = q->slots[(q->first + i) % q->room];
     free(q->slots);
     *q = (struct rpc_queue){.slots = slots, .room = room, .count = q->count};
 }
@@ -34,8 +33,7 @@ struct rpc_outgoing rpc_queue_take(struct rpc_queue *q)
 
 void rpc_queue_drop(struct rpc_queue *q)
 {
-    while (q->count)
-        grpc_byte_buffer_destroy(rpc_queue_take(q).payload);
+    while (q->count) grpc_byte_buffer_destroy(rpc_queue_take(q).payload);
     if (q->room > ROOM_KEPT) rpc_queue_done(q);
 }
 

@@ -30,7 +30,7 @@ struct rpc_reflection {
     size_t symbol_count, symbol_room;
 };
 
-/* --- the index, made once ----------------------------------------------------------------- */
+/* --- the index, made once ----------------------------------------------------- */
 
 static void add_symbol(struct rpc_reflection *r, size_t file, const char *name)
 {
@@ -61,14 +61,10 @@ static void add_message(struct rpc_reflection *r, size_t file, const char *scope
                         const pb_descriptor_proto *m)
 {
     const char *full = add(r, file, scope, m->name);
-    for (size_t i = 0; i < m->n_field; i++)
-        (void)add(r, file, full, m->field[i]->name);
-    for (size_t i = 0; i < m->n_oneof_decl; i++)
-        (void)add(r, file, full, m->oneof_decl[i]->name);
-    for (size_t i = 0; i < m->n_enum_type; i++)
-        add_enum(r, file, full, m->enum_type[i]);
-    for (size_t i = 0; i < m->n_nested_type; i++)
-        add_message(r, file, full, m->nested_type[i]);
+    for (size_t i = 0; i < m->n_field; i++) (void)add(r, file, full, m->field[i]->name);
+    for (size_t i = 0; i < m->n_oneof_decl; i++) (void)add(r, file, full, m->oneof_decl[i]->name);
+    for (size_t i = 0; i < m->n_enum_type; i++) add_enum(r, file, full, m->enum_type[i]);
+    for (size_t i = 0; i < m->n_nested_type; i++) add_message(r, file, full, m->nested_type[i]);
 }
 
 static void add_file(struct rpc_reflection *r, size_t file)
@@ -77,8 +73,7 @@ static void add_file(struct rpc_reflection *r, size_t file)
     const char *package = f->package ? f->package : "";
     for (size_t i = 0; i < f->n_message_type; i++)
         add_message(r, file, package, f->message_type[i]);
-    for (size_t i = 0; i < f->n_enum_type; i++)
-        add_enum(r, file, package, f->enum_type[i]);
+    for (size_t i = 0; i < f->n_enum_type; i++) add_enum(r, file, package, f->enum_type[i]);
     for (size_t i = 0; i < f->n_service; i++) {
         const char *service = add(r, file, package, f->service[i]->name);
         for (size_t m = 0; m < f->service[i]->n_method; m++)
@@ -120,12 +115,11 @@ static void index_set(struct rpc_reflection *r, struct sk_slice set)
         sk_assert(content);
         r->files[r->file_count] = (struct file){bytes, content};
     }
-    for (size_t i = 0; i < r->file_count; i++)
-        add_file(r, i);
+    for (size_t i = 0; i < r->file_count; i++) add_file(r, i);
     qsort(r->symbols, r->symbol_count, sizeof *r->symbols, by_name);
 }
 
-/* --- finding ---------------------------------------------------------------------------------- */
+/* --- finding ------------------------------------------------------------------ */
 
 enum { NOWHERE = -1 };
 
@@ -143,7 +137,7 @@ static int file_of_symbol(const struct rpc_reflection *r, const char *name)
     return s ? (int)s->file : NOWHERE;
 }
 
-/* --- answering ---------------------------------------------------------------------------------- */
+/* --- answering ---------------------------------------------------------------- */
 
 /* One answer in the making, in an arena of its own. */
 struct answer {
@@ -240,11 +234,12 @@ static void answer(struct answer *a, const reflection_server_reflection_request 
     case REFLECTION_SERVER_REFLECTION_REQUEST_MESSAGE_REQUEST_LIST_SERVICES:
         answer_services(a);
         return;
-    default: answer_error(a, RPC_INVALID_ARGUMENT, "unknown question");
+    default:
+        answer_error(a, RPC_INVALID_ARGUMENT, "unknown question");
     }
 }
 
-/* --- one stream ---------------------------------------------------------------------------------- */
+/* --- one stream --------------------------------------------------------------- */
 
 /* Lives in the arena of its call. A drain may end it while a question is being answered. */
 struct session {
@@ -299,7 +294,8 @@ static void on_cancel(void *arg)
     finish(arg, RPC_UNAVAILABLE, "the server is shutting down");
 }
 
-/* --- the two services ------------------------------------------------------------------------------ */
+/* --- the two services
+ * ------------------------------------------------------------------------------ */
 
 static void open_stream(const void *handlers, void *owner, rpc_call *call)
 {

@@ -25,11 +25,20 @@
 
 enum { VALID_SECONDS = 10 * 365 * 24 * 3600, CLOCK_SKEW_SECONDS = 24 * 3600 };
 
-static void key_free_p(EVP_PKEY **key) { EVP_PKEY_free(*key); }
-static void cert_free_p(X509 **cert) { X509_free(*cert); }
-static void bio_free_p(BIO **bio) { BIO_free(*bio); }
+static void key_free_p(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+static void cert_free_p(X509 **cert)
+{
+    X509_free(*cert);
+}
+static void bio_free_p(BIO **bio)
+{
+    BIO_free(*bio);
+}
 
-/* --- making it --------------------------------------------------------------------- */
+/* --- making it ---------------------------------------------------------------- */
 
 static bool add_extension(X509 *cert, int nid, const char *value)
 {
@@ -96,7 +105,7 @@ static bool fill(X509 *cert, EVP_PKEY *key, const char *const *names, size_t cou
            add_names(cert, names, count) && X509_sign(cert, key, EVP_sha256()) > 0;
 }
 
-/* --- storing it ------------------------------------------------------------------------ */
+/* --- storing it --------------------------------------------------------------- */
 
 static struct sk_status sync_folder(const char *path)
 {

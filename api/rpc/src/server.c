@@ -21,7 +21,7 @@ static struct rpc_server_options with_defaults(const struct rpc_server_options *
     return o;
 }
 
-/* --- the core's knobs ------------------------------------------------------------------ */
+/* --- the core's knobs --------------------------------------------------------- */
 
 /* Each line says why it is not the core's default. Measurements: performance.md 3.4,
  * reliability.md 2.7. */
@@ -83,7 +83,7 @@ struct sk_status rpc_server_new(const struct rpc_server_options *options, rpc_se
     return SK_SUCCESS;
 }
 
-/* --- services ------------------------------------------------------------------------------ */
+/* --- services ----------------------------------------------------------------- */
 
 static struct rpc_route *route_of(rpc_server *server, const struct rpc_method *method)
 {
@@ -100,8 +100,8 @@ static void add_service(rpc_server *server, const struct rpc_service *service)
 {
     for (size_t i = 0; i < server->service_count; i++)
         sk_assert(strcmp(server->services[i]->name, service->name) != 0);
-    server->services = sk_realloc(server->services, server->service_count + 1,
-                                  sizeof *server->services);
+    server->services =
+        sk_realloc(server->services, server->service_count + 1, sizeof *server->services);
     server->services[server->service_count++] = service;
 }
 
@@ -129,7 +129,7 @@ void rpc_server_mount_raw(rpc_server *server, const struct rpc_method *method, r
     route->raw_owner = owner;
 }
 
-/* --- starting --------------------------------------------------------------------------------- */
+/* --- starting ----------------------------------------------------------------- */
 
 static void register_route(rpc_server *server, struct rpc_route *route)
 {
@@ -158,7 +158,7 @@ struct sk_status rpc_server_start(rpc_server *server)
     return SK_SUCCESS;
 }
 
-/* --- the end ----------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------ */
 
 static void free_routes(rpc_server *server)
 {

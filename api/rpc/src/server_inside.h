@@ -46,10 +46,10 @@ struct rpc_server {
     struct rpc_reflection *reflection;
 
     struct sk_mutex lock;
-    struct sk_cond changed; /* one of the counts fell to 0, or the core is shut down */
-    enum rpc_server_state state;     /* guarded by lock, as all that follows */
-    size_t alive, posted;            /* calls between arrival and end; slots with the core */
-    size_t working;                  /* of those alive, the ones that came before the drain */
+    struct sk_cond changed;      /* one of the counts fell to 0, or the core is shut down */
+    enum rpc_server_state state; /* guarded by lock, as all that follows */
+    size_t alive, posted;        /* calls between arrival and end; slots with the core */
+    size_t working;              /* of those alive, the ones that came before the drain */
     struct rpc_call *free_calls;
     size_t free_call_count;
     sk_arena *free_arenas[64];
@@ -59,7 +59,7 @@ struct rpc_server {
     bool core_is_shut;
 };
 
-/* --- slots and arenas (server_post.c) ------------------------------------------- */
+/* --- slots and arenas (server_post.c) ----------------------------------------- */
 
 /* Post the first calls of every route with every poller. */
 void rpc_server_post_all(struct rpc_server *server);
@@ -69,13 +69,13 @@ sk_arena *rpc_server_take_arena(struct rpc_server *server);
 void rpc_server_give_arena(struct rpc_server *server, sk_arena *arena);
 void rpc_server_free_slots(struct rpc_server *server);
 
-/* --- parked calls (drain.c); the call's lock is held ------------------------------- */
+/* --- parked calls (drain.c); the call's lock is held -------------------------- */
 
 /* True: the server drains, tell the owner yourself. */
 bool rpc_server_park(struct rpc_server *server, struct rpc_call *call);
 void rpc_server_unpark(struct rpc_server *server, struct rpc_call *call);
 
-/* --- health.c, reflection.c ------------------------------------------------------------ */
+/* --- health.c, reflection.c --------------------------------------------------- */
 
 /* Every name mounted is SERVING from now on, unless it was set otherwise. */
 void rpc_health_start(struct rpc_server *server);

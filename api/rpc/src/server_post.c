@@ -7,7 +7,7 @@ enum { POSTED_AT_FIRST = 8, FREE_CALLS_KEPT = 4096 };
 
 static void on_arrived(struct rpc_op *op, bool ok);
 
-/* --- slots ------------------------------------------------------------------------ */
+/* --- slots -------------------------------------------------------------------- */
 
 static rpc_call *take_slot_locked(struct rpc_server *server)
 {
@@ -81,11 +81,10 @@ void rpc_server_free_slots(struct rpc_server *server)
         next = call->next_free;
         rpc_call_free(call);
     }
-    while (server->free_arena_count)
-        sk_arena_free(server->free_arenas[--server->free_arena_count]);
+    while (server->free_arena_count) sk_arena_free(server->free_arenas[--server->free_arena_count]);
 }
 
-/* --- posting ---------------------------------------------------------------------------- */
+/* --- posting ------------------------------------------------------------------ */
 
 static void post(rpc_call *call, struct rpc_route *route, struct rpc_poller *poller)
 {
@@ -120,11 +119,10 @@ static void post_new(struct rpc_server *server, struct rpc_route *route, struct 
 
 static void post_route(struct rpc_server *server, struct rpc_route *route)
 {
-    size_t few = POSTED_AT_FIRST < server->options.prepost ? POSTED_AT_FIRST
-                                                           : server->options.prepost;
+    size_t few =
+        POSTED_AT_FIRST < server->options.prepost ? POSTED_AT_FIRST : server->options.prepost;
     for (unsigned p = 0; p < server->options.pollers; p++)
-        for (size_t i = 0; i < few; i++)
-            post_new(server, route, &server->pollers[p]);
+        for (size_t i = 0; i < few; i++) post_new(server, route, &server->pollers[p]);
 }
 
 void rpc_server_post_all(struct rpc_server *server)
@@ -134,7 +132,7 @@ void rpc_server_post_all(struct rpc_server *server)
     post_route(server, &server->unknown);
 }
 
-/* --- arrival -------------------------------------------------------------------------------- */
+/* --- arrival ------------------------------------------------------------------ */
 
 /* Count the call as alive and say which slots to post in its place: one, or two while the
  * route has more calls alive than posted. */
@@ -190,8 +188,10 @@ static bool is_refused(const rpc_call *call)
 static void refuse_bytes(rpc_call *call)
 {
     bool budget = call->arena && sk_arena_is_exhausted(call->arena);
-    if (budget) rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "the request needs too much memory");
-    else rpc_call_fail(call, RPC_INVALID_ARGUMENT, "the request could not be decoded");
+    if (budget)
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "the request needs too much memory");
+    else
+        rpc_call_fail(call, RPC_INVALID_ARGUMENT, "the request could not be decoded");
 }
 
 static void handle(rpc_call *call)
@@ -210,8 +210,10 @@ static void handle(rpc_call *call)
         route->raw(route->raw_owner, call, call->request);
     } else {
         const ProtobufCMessage *request = rpc_call_decode_request(call);
-        if (request) route->binding->request(route->handlers, route->owner, call, request);
-        else refuse_bytes(call);
+        if (request)
+            route->binding->request(route->handlers, route->owner, call, request);
+        else
+            refuse_bytes(call);
     }
 }
 
@@ -224,8 +226,7 @@ static void on_arrived(struct rpc_op *op, bool ok)
     }
     rpc_call *fresh[2];
     size_t n = replace(call, fresh);
-    for (size_t i = 0; i < n; i++)
-        post(fresh[i], call->route, call->poller);
+    for (size_t i = 0; i < n; i++) post(fresh[i], call->route, call->poller);
     if (!call->route->method) call->deadline = call->details.deadline;
     rpc_call_open(call);
     handle(call);

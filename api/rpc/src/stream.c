@@ -38,7 +38,7 @@ struct rpc_stream {
     grpc_call_error rejected;
 };
 
-/* --- the end --------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------ */
 
 static void stream_free(rpc_stream *stream)
 {
@@ -85,7 +85,7 @@ static void on_ended(struct rpc_op *op, bool ok)
     unref(stream);
 }
 
-/* --- sending ----------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------ */
 
 struct plan {
     bool headers, message, half_close;
@@ -182,9 +182,12 @@ void rpc_stream_half_close(rpc_stream *stream)
     if (start) send(stream, &plan);
 }
 
-void rpc_stream_cancel(rpc_stream *stream) { (void)grpc_call_cancel(stream->call.core, NULL); }
+void rpc_stream_cancel(rpc_stream *stream)
+{
+    (void)grpc_call_cancel(stream->call.core, NULL);
+}
 
-/* --- receiving ------------------------------------------------------------------------------ */
+/* --- receiving ---------------------------------------------------------------- */
 
 static void read_next(rpc_stream *stream, bool first)
 {
@@ -229,7 +232,7 @@ static void on_received(struct rpc_op *op, bool ok)
     read_next(stream, false);
 }
 
-/* --- opening ---------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------ */
 
 static void await_status(rpc_stream *stream)
 {

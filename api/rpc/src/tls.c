@@ -24,7 +24,10 @@ static struct sk_status openssl_error(const char *what, const char *file)
     return sk_error(SK_INVALID, "%s '%s': %s", what, file, text);
 }
 
-static void ctx_free_p(SSL_CTX **ctx) { SSL_CTX_free(*ctx); }
+static void ctx_free_p(SSL_CTX **ctx)
+{
+    SSL_CTX_free(*ctx);
+}
 
 static struct sk_status check_pair(const struct rpc_tls_options *tls)
 {
@@ -66,8 +69,7 @@ static struct sk_status read_text(const char *path, char **out)
     if (!file) return sk_errno(errno, "open '%s'", path);
     struct sk_buffer text = {0};
     char chunk[4096];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;)
-        sk_buffer_put(&text, chunk, n);
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;) sk_buffer_put(&text, chunk, n);
     sk_buffer_put_u8(&text, 0);
     if (ferror(file)) {
         sk_buffer_done(&text);

@@ -25,7 +25,7 @@ struct unary {
     void *arg;
 };
 
-/* --- the end --------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------ */
 
 static void unary_free(struct unary *u)
 {
@@ -43,9 +43,9 @@ static void unary_free(struct unary *u)
 
 static struct rpc_outcome broken(const struct unary *u, const char *why)
 {
-    return (struct rpc_outcome){
-        .code = RPC_INTERNAL,
-        .status = sk_error(SK_INTERNAL, "%s: %s", u->call.channel->target, why)};
+    return (struct rpc_outcome){.code = RPC_INTERNAL,
+                                .status =
+                                    sk_error(SK_INTERNAL, "%s: %s", u->call.channel->target, why)};
 }
 
 static struct rpc_outcome outcome_of(struct unary *u, sk_arena *arena, struct sk_slice *bytes)
@@ -85,7 +85,7 @@ static void on_done(struct rpc_op *op, bool ok)
     sk_arena_reset(scratch);
 }
 
-/* --- the start --------------------------------------------------------------------------- */
+/* --- the start ---------------------------------------------------------------- */
 
 static void start(struct unary *u, const struct rpc_options *options, grpc_byte_buffer *request)
 {
@@ -146,21 +146,21 @@ void rpc_unary(rpc_channel *channel, const struct rpc_method *method,
     start(u, options, rpc_payload_pack(request, &len));
 }
 
-static void start_bytes(struct unary *u, const struct rpc_options *options,
-                        struct sk_slice request, rpc_bytes_fn *done)
+static void start_bytes(struct unary *u, const struct rpc_options *options, struct sk_slice request,
+                        rpc_bytes_fn *done)
 {
     u->bytes_done = done;
     start(u, options, rpc_payload_copy(request));
 }
 
 void rpc_unary_bytes(rpc_channel *channel, const struct rpc_method *method,
-                     const struct rpc_options *options, struct sk_slice request,
-                     rpc_bytes_fn *done, void *arg)
+                     const struct rpc_options *options, struct sk_slice request, rpc_bytes_fn *done,
+                     void *arg)
 {
     start_bytes(unary_new(channel, method, options, arg), options, request, done);
 }
 
-/* --- waiting for it ------------------------------------------------------------------------- */
+/* --- waiting for it ----------------------------------------------------------- */
 
 struct waiter {
     struct sk_mutex lock;
@@ -187,15 +187,13 @@ static void on_answer(void *arg, const struct rpc_outcome *outcome, struct sk_sl
 static void wait_for(struct waiter *w)
 {
     sk_mutex_lock(&w->lock);
-    while (!w->done)
-        sk_cond_wait(&w->answered, &w->lock);
+    while (!w->done) sk_cond_wait(&w->answered, &w->lock);
     sk_mutex_unlock(&w->lock);
 }
 
 struct sk_status rpc_unary_wait(rpc_channel *channel, const struct rpc_method *method,
-                                const struct rpc_options *options,
-                                const ProtobufCMessage *request, sk_arena *arena,
-                                const ProtobufCMessage **response)
+                                const struct rpc_options *options, const ProtobufCMessage *request,
+                                sk_arena *arena, const ProtobufCMessage **response)
 {
     struct waiter w = {.arena = arena};
     sk_mutex_init(&w.lock);

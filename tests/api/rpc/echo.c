@@ -12,14 +12,14 @@
     }
 
 static const struct rpc_method methods[ECHO_METHODS] = {
-    [ECHO_SAY] = METHOD("Say", RPC_UNARY),          [ECHO_RAW] = METHOD("Raw", RPC_UNARY),
-    [ECHO_PARK] = METHOD("Park", RPC_UNARY),        [ECHO_LIST] = METHOD("List", RPC_SERVER_STREAM),
-    [ECHO_CHAT] = METHOD("Chat", RPC_BIDI),         [ECHO_MISSING] = METHOD("Missing", RPC_UNARY),
+    [ECHO_SAY] = METHOD("Say", RPC_UNARY),   [ECHO_RAW] = METHOD("Raw", RPC_UNARY),
+    [ECHO_PARK] = METHOD("Park", RPC_UNARY), [ECHO_LIST] = METHOD("List", RPC_SERVER_STREAM),
+    [ECHO_CHAT] = METHOD("Chat", RPC_BIDI),  [ECHO_MISSING] = METHOD("Missing", RPC_UNARY),
 };
 
 const struct rpc_service echo_service = {"skua.test.Echo", methods, ECHO_METHODS};
 
-/* --- what the methods do when the test does not say otherwise ----------------------- */
+/* --- what the methods do when the test does not say otherwise ----------------- */
 
 static void say(void *owner, rpc_call *call, const echo_request *request)
 {
@@ -73,7 +73,7 @@ static void chat(void *owner, rpc_call *call)
 
 static const struct echo_handlers defaults = {say, say, list, chat};
 
-/* --- thunks, as api/plugin emits them -------------------------------------------------- */
+/* --- thunks, as api/plugin emits them ----------------------------------------- */
 
 #define THUNK(method)                                                                              \
     static void bind_##method(const void *handlers, void *owner, rpc_call *call,                   \
@@ -99,7 +99,7 @@ static const struct rpc_binding bindings[ECHO_METHODS] = {
     [ECHO_CHAT] = {.open = bind_chat},
 };
 
-/* --- start and stop ---------------------------------------------------------------------- */
+/* --- start and stop ----------------------------------------------------------- */
 
 struct rpc_server_options echo_options(int loop_index)
 {
@@ -141,13 +141,14 @@ struct sk_status echo_call(struct echo *e, int method, const struct rpc_options 
     echo_request request = SKUA__TEST__ECHO_REQUEST__INIT;
     request.data = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)data.data, .len = data.len};
     const ProtobufCMessage *message;
-    SK_TRY(rpc_unary_wait(e->channel, ECHO_METHOD(method), options, &request.base, arena, &message));
+    SK_TRY(
+        rpc_unary_wait(e->channel, ECHO_METHOD(method), options, &request.base, arena, &message));
     const echo_response *response = (const echo_response *)message;
     ck_assert(sk_slice_eq(sk_slice_of(response->data.data, response->data.len), data));
     return SK_SUCCESS;
 }
 
-/* --- tally --------------------------------------------------------------------------------- */
+/* --- tally -------------------------------------------------------------------- */
 
 void tally_init(struct tally *t)
 {
@@ -182,8 +183,7 @@ void tally_wait(struct tally *t, unsigned count)
 {
     bool in_time = true;
     sk_mutex_lock(&t->lock);
-    while (t->count < count && in_time)
-        in_time = sk_cond_wait_for(&t->changed, &t->lock, 20000000);
+    while (t->count < count && in_time) in_time = sk_cond_wait_for(&t->changed, &t->lock, 20000000);
     unsigned reached = t->count;
     sk_mutex_unlock(&t->lock);
     ck_assert_uint_ge(reached, count);

@@ -57,7 +57,7 @@ void echo_stop(struct echo *e);
 struct sk_status echo_call(struct echo *e, int method, const struct rpc_options *options,
                            struct sk_slice data);
 
-/* --- waiting for what other threads do ----------------------------------------- */
+/* --- waiting for what other threads do ---------------------------------------- */
 
 /* Counts events; a test waits for a number of them (ten seconds, then it fails). */
 struct tally {

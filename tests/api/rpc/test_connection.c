@@ -80,7 +80,8 @@ START_TEST(many_connections)
     for (int i = 0; i < CONNECTIONS; i++) {
         ck_assert(sk_ok(rpc_channel_open(e.client, e.target, NULL, &channels[i])));
         for (int j = 0; j < EACH; j++)
-            rpc_unary_bytes(channels[i], ECHO_METHOD(ECHO_SAY), &patient, SK_EMPTY, count_ok, &done);
+            rpc_unary_bytes(channels[i], ECHO_METHOD(ECHO_SAY), &patient, SK_EMPTY, count_ok,
+                            &done);
     }
     for (int i = 0; i < CONNECTIONS; i++)
         rpc_channel_close(channels[i]); /* calls under way keep going */
@@ -102,4 +103,7 @@ static Suite *suite(void)
     return s;
 }
 
-int main(void) { return echo_run(suite()); }
+int main(void)
+{
+    return echo_run(suite());
+}

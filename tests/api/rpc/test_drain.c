@@ -115,7 +115,7 @@ static void park_only(void *owner, rpc_call *call, const echo_request *request)
     tally_add(&lot.arrived);
 }
 
-/* --- clients ---------------------------------------------------------------------------------- */
+/* --- clients ------------------------------------------------------------------ */
 
 struct outcomes {
     struct tally ok, failed;
@@ -182,8 +182,7 @@ START_TEST(drain_lets_parked_calls_answer)
     outcomes_init(&o);
     lot_init();
     echo_start(&e, &options, &(struct echo_handlers){.park = park_answer}, NULL);
-    for (int i = 0; i < 200; i++)
-        park(&o, 20000);
+    for (int i = 0; i < 200; i++) park(&o, 20000);
     tally_wait(&lot.arrived, 200);
     rpc_server_drain(e.server, 10000);
     tally_wait(&o.ok, 200);
@@ -204,7 +203,8 @@ static void *answer_slowly(void *arg)
     (void)arg;
     tally_wait(&lot.told, 1); /* the drain has begun, and has asked */
     struct sk_status late = echo_call(&e, ECHO_SAY, NULL, SK_EMPTY);
-    ck_assert_int_eq(late.code, SK_UNAVAILABLE); /* new calls are refused, over the open connection */
+    ck_assert_int_eq(late.code,
+                     SK_UNAVAILABLE); /* new calls are refused, over the open connection */
     ck_assert_ptr_nonnull(strstr(late.detail, "shutting down"));
     ck_assert(!rpc_call_is_cancelled(lot.places[0]->call)); /* the answer can still arrive */
     answer(lot.places[0]);
@@ -236,8 +236,7 @@ static void *answer_when_cut_off(void *arg)
 {
     (void)arg;
     tally_wait(&lot.told, 1);
-    while (!rpc_call_is_cancelled(lot.places[0]->call))
-        sched_yield();
+    while (!rpc_call_is_cancelled(lot.places[0]->call)) sched_yield();
     answer(lot.places[0]);
     return NULL;
 }
@@ -264,7 +263,8 @@ START_TEST(drain_cuts_off_what_outlives_its_grace)
 }
 END_TEST
 
-/* --- streams at drain ------------------------------------------------------------------------------ */
+/* --- streams at drain
+ * ------------------------------------------------------------------------------ */
 
 /* As an owner of telemetry streams: open until the client is done or the server drains. */
 static void chat_half_closed(const void *typed, void *arg, rpc_call *call)
@@ -356,7 +356,8 @@ START_TEST(servers_without_a_life)
 }
 END_TEST
 
-/* --- exactly once ---------------------------------------------------------------------------------------
+/* --- exactly once
+ * ---------------------------------------------------------------------------------------
  *
  * Clients cancel, deadlines pass, two threads answer, and at last the server drains:
  * all at once, thousands of times. Every call that arrived must be done exactly once. */
@@ -448,12 +449,12 @@ static void race_once(unsigned seed, struct rpc_server_options options)
 
 START_TEST(every_call_ends_exactly_once)
 {
-    for (unsigned i = 0; i < ROUNDS; i++)
-        race_once(i * 7919 + 1, echo_options(_i));
+    for (unsigned i = 0; i < ROUNDS; i++) race_once(i * 7919 + 1, echo_options(_i));
 }
 END_TEST
 
-/* --- the assertions that guard it --------------------------------------------------------------------------- */
+/* --- the assertions that guard it
+ * --------------------------------------------------------------------------- */
 
 static void finish_twice(void *owner, rpc_call *call, const echo_request *request)
 {
@@ -503,4 +504,7 @@ static Suite *suite(void)
     return s;
 }
 
-int main(void) { return echo_run(suite()); }
+int main(void)
+{
+    return echo_run(suite());
+}

@@ -149,8 +149,7 @@ START_TEST(every_question_has_its_answer)
     ask(&h, s, &q, "files apache/rocketmq/v2/definition.proto");
     q = QUESTION(file_containing_symbol, "apache.rocketmq.v2.BAD_REQUEST");
     ask(&h, s, &q, "files apache/rocketmq/v2/definition.proto");
-    q = QUESTION(file_containing_symbol,
-                 "grpc.health.v1.HealthCheckResponse.ServingStatus");
+    q = QUESTION(file_containing_symbol, "grpc.health.v1.HealthCheckResponse.ServingStatus");
     ask(&h, s, &q, "files grpc/health/v1/health.proto");
 
     q = QUESTION(file_containing_symbol, "apache.rocketmq.v2.Nothing");
@@ -196,4 +195,7 @@ static Suite *suite(void)
     return s;
 }
 
-int main(void) { return echo_run(suite()); }
+int main(void)
+{
+    return echo_run(suite());
+}

@@ -5,7 +5,7 @@
 
 static struct echo e;
 
-/* --- a client that keeps what it hears -------------------------------------------------- */
+/* --- a client that keeps what it hears ---------------------------------------- */
 
 struct heard {
     struct tally messages, closed;
@@ -101,7 +101,7 @@ START_TEST(streams_of_every_length)
 }
 END_TEST
 
-/* --- pieces ------------------------------------------------------------------------------- */
+/* --- pieces ------------------------------------------------------------------- */
 
 static _Atomic unsigned carried, released;
 
@@ -133,8 +133,7 @@ static void write_in_pieces(rpc_call *call, uint32_t index)
 static void list_in_pieces(void *owner, rpc_call *call, const echo_request *request)
 {
     (void)owner;
-    for (uint32_t i = 0; i < request->count; i++)
-        write_in_pieces(call, i);
+    for (uint32_t i = 0; i < request->count; i++) write_in_pieces(call, i);
     rpc_call_finish(call, RPC_OK, NULL);
 }
 
@@ -158,7 +157,7 @@ START_TEST(ten_thousand_messages_in_pieces)
 }
 END_TEST
 
-/* --- was it delivered? ------------------------------------------------------------------------ */
+/* --- was it delivered? -------------------------------------------------------- */
 
 struct delivery {
     struct tally done;
@@ -290,7 +289,8 @@ START_TEST(a_closed_connection_is_a_cancellation)
 }
 END_TEST
 
-/* --- a reader that is slow ------------------------------------------------------------------------ */
+/* --- a reader that is slow
+ * ------------------------------------------------------------------------ */
 
 static void slow_message(const void *typed, void *arg, rpc_stream *stream,
                          const ProtobufCMessage *message)
@@ -339,7 +339,8 @@ START_TEST(a_backlog_can_be_seen)
 }
 END_TEST
 
-/* --- bidi ---------------------------------------------------------------------------------------------- */
+/* --- bidi
+ * ---------------------------------------------------------------------------------------------- */
 
 static void say(rpc_stream *stream, struct sk_slice text)
 {
@@ -409,9 +410,10 @@ START_TEST(an_undecodable_message_ends_the_conversation)
     say(stream, SK_SLICE("fine"));
     tally_wait(&h.messages, 1);
     echo_request broken = SKUA__TEST__ECHO_REQUEST__INIT;
-    ProtobufCMessageUnknownField field = {
-        .tag = 3, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .len = 3,
-        .data = (uint8_t *)(uintptr_t) "\x02\xff\xff"};
+    ProtobufCMessageUnknownField field = {.tag = 3,
+                                          .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+                                          .len = 3,
+                                          .data = (uint8_t *)(uintptr_t) "\x02\xff\xff"};
     broken.base.unknown_fields = &field;
     broken.base.n_unknown_fields = 1;
     rpc_stream_write(stream, &broken.base);
@@ -429,10 +431,8 @@ START_TEST(a_client_freed_with_streams_open)
     echo_start(&e, &options, NULL, NULL);
     enum { STREAMS = 20 };
     struct heard h[STREAMS];
-    for (int i = 0; i < STREAMS; i++)
-        say(chat(&h[i]), SK_SLICE("hello"));
-    for (int i = 0; i < STREAMS; i++)
-        tally_wait(&h[i].messages, 1);
+    for (int i = 0; i < STREAMS; i++) say(chat(&h[i]), SK_SLICE("hello"));
+    for (int i = 0; i < STREAMS; i++) tally_wait(&h[i].messages, 1);
     rpc_channel_close(e.channel);
     rpc_client_free(e.client);
     for (int i = 0; i < STREAMS; i++) {
@@ -463,4 +463,7 @@ static Suite *suite(void)
     return s;
 }
 
-int main(void) { return echo_run(suite()); }
+int main(void)
+{
+    return echo_run(suite());
+}

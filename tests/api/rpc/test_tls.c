@@ -36,7 +36,7 @@ static void remove_folder(void)
     ck_assert_int_eq(rmdir(folder), 0); /* and nothing else is left in it */
 }
 
-/* --- the certificate ------------------------------------------------------------------- */
+/* --- the certificate ---------------------------------------------------------- */
 
 static X509 *read_cert(const char *path)
 {
@@ -90,7 +90,7 @@ START_TEST(existing_files_are_kept)
 }
 END_TEST
 
-/* --- the listener ---------------------------------------------------------------------------- */
+/* --- the listener ------------------------------------------------------------- */
 
 static void tell_tls(void *owner, rpc_call *call, const echo_request *request)
 {
@@ -197,4 +197,7 @@ static Suite *suite(void)
     return s;
 }
 
-int main(void) { return echo_run(suite()); }
+int main(void)
+{
+    return echo_run(suite());
+}

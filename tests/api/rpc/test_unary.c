@@ -14,8 +14,7 @@ START_TEST(sizes_from_nothing_to_the_limit)
     /* tag, length: a message of `limit` bytes carries a little less data */
     const size_t sizes[] = {0, 1, 23, 24, 511, 512, 513, 1024, 8191, 65536, 1 << 20, limit - 5};
     uint8_t *data = sk_alloc(limit + 1);
-    for (size_t i = 0; i <= limit; i++)
-        data[i] = (uint8_t)(i * 31 + (i >> 8));
+    for (size_t i = 0; i <= limit; i++) data[i] = (uint8_t)(i * 31 + (i >> 8));
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int method = ECHO_SAY; method <= ECHO_RAW; method++) {
             struct sk_status s = echo_call(&e, method, &(struct rpc_options){.timeout_ms = 20000},
@@ -52,7 +51,7 @@ START_TEST(unknown_methods_are_unimplemented)
 }
 END_TEST
 
-/* --- garbage --------------------------------------------------------------------------- */
+/* --- garbage ------------------------------------------------------------------ */
 
 struct answer {
     struct tally done;
@@ -98,8 +97,7 @@ START_TEST(a_request_that_swells_hits_its_budget)
     options.call_budget_bytes = 1 << 20;
     echo_start(&e, &options, NULL, NULL);
     struct sk_buffer bytes = {0};
-    for (int i = 0; i < 200000; i++)
-        sk_buffer_put(&bytes, "\x1a\x00", 2);
+    for (int i = 0; i < 200000; i++) sk_buffer_put(&bytes, "\x1a\x00", 2);
     struct answer a;
     for (size_t len = 2; len <= bytes.len; len += len < 2000 ? 2 : 39998) {
         send_bytes(ECHO_SAY, sk_slice_of(bytes.data, len), &a);
@@ -117,9 +115,16 @@ END_TEST
 START_TEST(every_budget_is_survived)
 {
     struct sk_buffer bytes = {0};
-    sk_buffer_put(&bytes, "\x0a\x05" "hello" "\x10\x03", 9);
+    sk_buffer_put(&bytes,
+                  "\x0a\x05"
+                  "hello"
+                  "\x10\x03",
+                  9);
     for (int i = 0; i < 20; i++) /* an item with an unknown field in it, and an unknown field */
-        sk_buffer_put(&bytes, "\x1a\x05\x32\x03xyz" "\x3a\x04more", 13);
+        sk_buffer_put(&bytes,
+                      "\x1a\x05\x32\x03xyz"
+                      "\x3a\x04more",
+                      13);
     unsigned refused = 0, taken = 0;
     for (size_t budget = 16; budget < 6000; budget += 48) {
         struct rpc_server_options options = {.call_budget_bytes = budget};
@@ -127,8 +132,10 @@ START_TEST(every_budget_is_survived)
         struct answer a;
         send_bytes(ECHO_SAY, sk_buffer_slice(&bytes), &a);
         ck_assert_msg(a.code == RPC_OK || a.code == RPC_RESOURCE_EXHAUSTED, "%s", a.detail);
-        if (a.code == RPC_OK) taken++;
-        else refused++;
+        if (a.code == RPC_OK)
+            taken++;
+        else
+            refused++;
         echo_stop(&e);
     }
     ck_assert_uint_gt(refused, 50);
@@ -137,7 +144,7 @@ START_TEST(every_budget_is_survived)
 }
 END_TEST
 
-/* --- what a handler can ask -------------------------------------------------------------- */
+/* --- what a handler can ask --------------------------------------------------- */
 
 static void tell_about(void *owner, rpc_call *call, const echo_request *request)
 {
@@ -161,8 +168,8 @@ static void ask(const struct rpc_options *options, const char *expected)
     sk_arena *arena = sk_arena_new(0);
     const ProtobufCMessage *message;
     echo_request request = SKUA__TEST__ECHO_REQUEST__INIT;
-    ck_assert(sk_ok(rpc_unary_wait(e.channel, ECHO_METHOD(ECHO_SAY), options, &request.base, arena,
-                                   &message)));
+    ck_assert(sk_ok(
+        rpc_unary_wait(e.channel, ECHO_METHOD(ECHO_SAY), options, &request.base, arena, &message)));
     const echo_response *r = (const echo_response *)message;
     ck_assert(sk_slice_eq(sk_slice_of(r->data.data, r->data.len), sk_slice_of_text(expected)));
     sk_arena_free(arena);
@@ -192,7 +199,7 @@ START_TEST(an_illegal_header_fails_its_call_only)
 }
 END_TEST
 
-/* --- failing --------------------------------------------------------------------------------- */
+/* --- failing ------------------------------------------------------------------ */
 
 static void fail_with_status(void *owner, rpc_call *call, const echo_request *request)
 {
@@ -253,7 +260,7 @@ START_TEST(an_address_in_use_is_an_error)
 }
 END_TEST
 
-/* --- many at a time ---------------------------------------------------------------------------- */
+/* --- many at a time ----------------------------------------------------------- */
 
 static void count_ok(void *arg, const struct rpc_outcome *outcome, struct sk_slice response)
 {
@@ -301,4 +308,7 @@ static Suite *suite(void)
     return s;
 }
 
-int main(void) { return echo_run(suite()); }
+int main(void)
+{
+    return echo_run(suite());
+}

@@ -42,7 +42,7 @@
 
 typedef struct rpc_call rpc_call;
 
-/* --- what came with the call ------------------------------------------------ */
+/* --- what came with the call -------------------------------------------------- */
 
 const struct rpc_method *rpc_call_method(const rpc_call *call);
 
@@ -80,7 +80,7 @@ void rpc_call_on_cancel(rpc_call *call, rpc_cancel_fn *fn, void *arg);
  * always for a unary call that has not asked to be told (rpc_call_on_cancel). */
 bool rpc_call_is_cancelled(const rpc_call *call);
 
-/* --- answering ------------------------------------------------------------------ */
+/* --- answering ---------------------------------------------------------------- */
 
 /* One piece of a message made of several. If `release` is set, the bytes are not
  * copied: they must stay until the runtime calls release(owner), from any thread,
@@ -123,7 +123,7 @@ typedef void rpc_done_fn(void *arg, bool delivered);
 void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail,
                           rpc_done_fn *done, void *arg);
 
-/* --- bidi: incoming messages -------------------------------------------------------- */
+/* --- bidi: incoming messages -------------------------------------------------- */
 
 /* `typed` is the stub's: the table of typed functions behind these thunks. */
 struct rpc_stream_events {

@@ -33,7 +33,7 @@ struct rpc_server_options {
 SK_CHECKED struct sk_status rpc_server_new(const struct rpc_server_options *options,
                                            rpc_server **out);
 
-/* --- services, before start ------------------------------------------------------------ */
+/* --- services, before start --------------------------------------------------- */
 
 /* One entry per method, in the order of service->methods. Emitted by api/plugin as thunks
  * around a typed handler table; NULL entries answer UNIMPLEMENTED. */
@@ -70,7 +70,7 @@ void rpc_server_set_serving(rpc_server *server, const char *service, bool servin
  * (with all imports), borrowed for the server's life. */
 void rpc_server_mount_reflection(rpc_server *server, struct sk_slice descriptor_set);
 
-/* --- listeners ----------------------------------------------------------------------------- */
+/* --- listeners ---------------------------------------------------------------- */
 
 /* `address` is HOST:PORT, [v6]:PORT or :PORT; port 0 picks one; *port is the port bound.
  * An address in use is an error (SO_REUSEPORT is off). */
