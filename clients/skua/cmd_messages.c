@@ -155,6 +155,17 @@ static void send_all(struct cli *cli, skua_producer *producer, const struct sk_b
     progress_end(&progress);
 }
 
+/* NULL: the usual one. */
+static const char *send_hint(int32_t reply)
+{
+    switch (reply) {
+    case 40014: return "skua send sends normal messages; skua topic describe TOPIC shows its type";
+    case 40007: return "choose another --property name";
+    case 43101: return "send large values in the body instead";
+    default: return NULL;
+    }
+}
+
 int cmd_send(struct cli *cli)
 {
     int exit = CLI_OK;
@@ -180,7 +191,7 @@ int cmd_send(struct cli *cli)
             if (s->count > 1)
                 cli_note(cli, "%llu of %llu messages were sent",
                          (unsigned long long)(s->printed - s->failed), (unsigned long long)s->count);
-            exit = cli_fail(cli, status, NULL);
+            exit = cli_fail(cli, status, send_hint(status.reply));
         }
         skua_producer_free(producer);
         sk_cond_done(&s->room);

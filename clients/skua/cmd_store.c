@@ -18,14 +18,14 @@ static const char *kind_name(uint8_t kind)
 
 static int store_failed(struct cli *cli, struct sk_status s, const char *dir)
 {
+    char hint[300];
     if (s.code == SK_NOT_FOUND)
         return cli_error(cli, CLI_NOT_FOUND, "DIR is what --data named when the broker ran",
-                         "%s: %s", dir, sk_status_text(&s));
+                         "%s", sk_status_text(&s));
     if (s.code == SK_EXISTS)
-        return cli_error(cli, CLI_FAILURE, "stop the broker first", "%s: %s", dir,
-                         sk_status_text(&s));
-    return cli_error(cli, CLI_FAILURE, "skua verify DIR says what is wrong and where", "%s: %s", dir,
-                     sk_status_text(&s));
+        return cli_error(cli, CLI_FAILURE, "stop the broker first", "%s", sk_status_text(&s));
+    snprintf(hint, sizeof hint, "skua verify %s says what is wrong and where", dir);
+    return cli_error(cli, CLI_FAILURE, hint, "%s: %s", dir, sk_status_text(&s));
 }
 
 static bool is_directory(struct cli *cli, const char *dir, int *exit)
@@ -89,6 +89,7 @@ int cmd_verify(struct cli *cli)
 struct dump {
     struct cli *cli;
     uint64_t left;
+    bool shown; /* something */
 };
 
 static json_t *record_json(const struct sk_record *r)
@@ -120,8 +121,11 @@ static void print_record(struct cli *cli, const struct sk_record *r)
 static bool on_record(void *arg, const struct sk_record *record)
 {
     struct dump *d = arg;
+    if (!d->cli->json && !d->shown)
+        fprintf(d->cli->out, "%12s  %8s  %s\n", "POSITION", "SIZE", "RECORD");
     if (d->cli->json) out_json(d->cli, record_json(record));
     else print_record(d->cli, record);
+    d->shown = true;
     return --d->left > 0 && !ferror(d->cli->out);
 }
 
@@ -130,8 +134,10 @@ int cmd_dump(struct cli *cli)
     int exit = CLI_OK;
     const char *dir = cli->arguments[0];
     if (!is_directory(cli, dir, &exit)) return exit;
-    struct dump dump = {cli, cli_has(cli, "count") ? (uint64_t)cli_number(cli, "count") : UINT64_MAX};
-    if (!cli->json) fprintf(cli->out, "%12s  %8s  %s\n", "POSITION", "SIZE", "RECORD");
+    struct dump dump = {
+        .cli = cli,
+        .left = cli_has(cli, "count") ? (uint64_t)cli_number(cli, "count") : UINT64_MAX,
+    };
     struct sk_status s =
         sk_store_dump(dir, NULL, (uint64_t)cli_number(cli, "from"), on_record, &dump);
     return sk_ok(s) ? CLI_OK : store_failed(cli, s, dir);

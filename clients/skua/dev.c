@@ -197,12 +197,12 @@ static struct sk_status serve(struct cli *cli, struct sk_broker_config *config)
     return atomic_load(&failure.happened) ? failure.why : SK_SUCCESS;
 }
 
-static int failed(struct cli *cli, struct sk_status s, const char *data)
+static int failed(struct cli *cli, struct sk_status s)
 {
     const char *text = sk_status_text(&s);
     if (s.code == SK_EXISTS)
         return cli_error(cli, CLI_FAILURE, "another broker runs there: stop it, or give --data DIR",
-                         "%s: %s", data, text);
+                         "%s", text);
     if (strstr(text, "address") || strstr(text, "bind") || strstr(text, "in use"))
         return cli_error(cli, CLI_FAILURE, "choose another one: skua dev --listen 127.0.0.1:0", "%s",
                          text);
@@ -221,10 +221,10 @@ int cmd_dev(struct cli *cli)
         return cli_error(cli, CLI_USAGE, "docs/configuration.md lists the settings", "%s",
                          sk_status_text(&s));
     s = make_directories(data);
-    if (!sk_ok(s)) return failed(cli, s, data);
+    if (!sk_ok(s)) return failed(cli, s);
     /* Until it serves, what goes wrong is said once, by us. */
     set_log_level(config.log_level < SK_ERROR ? (int)SK_ERROR : config.log_level);
     sk_signals_block();
     s = serve(cli, &config);
-    return sk_ok(s) ? CLI_OK : failed(cli, s, data);
+    return sk_ok(s) ? CLI_OK : failed(cli, s);
 }

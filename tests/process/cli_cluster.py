@@ -3,6 +3,8 @@
 
     cli_cluster.py BIN_DIR
 """
+import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from cli import NOT_FOUND, USAGE, Shell  # noqa: E402
-from cluster import Cluster, wait_until  # noqa: E402
+from cluster import Cluster, spawn, wait_until  # noqa: E402
 
 
 def registered(sh):
@@ -68,6 +70,31 @@ def survives(sh, servers, brokers):
     assert {m["broker"] for m in got} == {"broker-a"} and len(got) == 2, got
 
 
+def goes_on(sh, servers, brokers, bin_dir):
+    """A running client loses all name servers and one of two brokers: no error reaches it."""
+    servers[0].start()
+    wait_until("ns-1 has relearned", lambda: registered(Shell(bin_dir / "skua", servers[0].listen))
+               == ["broker-a", "broker-b"], 40)
+    sh.run("bench", "send", "steady", "--count", 1)
+    bench = spawn([bin_dir / "skua", "bench", "send", "steady", "--rate", 200, "--duration", 5,
+                   "-o", "json"], stdout=subprocess.PIPE, env=sh.env, text=True)
+
+    def stored():
+        return sum(q["max_offset"] for q in direct("topic", "describe", "steady")["queues"])
+
+    def direct(*words):
+        return Shell(bin_dir / "skua", servers[1].listen).json(*words)
+
+    wait_until("the client sends", lambda: stored() > 50, 20)
+    servers[0].kill()
+    servers[1].kill()
+    brokers[0].kill()
+    out, _ = bench.communicate(timeout=60)
+    result = json.loads(out)
+    assert bench.returncode == 0 and result["errors"] == 0, result
+    assert result["messages"] == 1000 or result["messages"] == 1001, result
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder, Cluster(sys.argv[1], Path(folder)) as cluster:
         servers = [cluster.namesrv("ns-1"), cluster.namesrv("ns-2")]
@@ -81,6 +108,7 @@ def main():
         everywhere(sh)
         both_in_turn(sh)
         survives(sh, servers, brokers)
+        goes_on(sh, servers, brokers, Path(sys.argv[1]))
     print("the command line sees a cluster as one")
 
 
