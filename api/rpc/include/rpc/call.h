@@ -120,8 +120,8 @@ void rpc_call_finish(rpc_call *call, enum rpc_code code, const char *detail);
  * was handed to a live connection. Only true says that the client can have it all.
  * Runs exactly once, asynchronously; the call's arena is still there. */
 typedef void rpc_done_fn(void *arg, bool delivered);
-void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail,
-                          rpc_done_fn *done, void *arg);
+void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail, rpc_done_fn *done,
+                          void *arg);
 
 /* --- bidi: incoming messages -------------------------------------------------- */
 
@@ -129,8 +129,7 @@ void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail
 struct rpc_stream_events {
     /* `message` lives until this function returns. Its unpacked form is in an arena of
      * its own. May finish the call. */
-    void (*message)(const void *typed, void *arg, rpc_call *call,
-                    const ProtobufCMessage *message);
+    void (*message)(const void *typed, void *arg, rpc_call *call, const ProtobufCMessage *message);
     /* The client will send no more (or broke: then on_cancel was told as well). The
      * owner finishes the call, now or later. */
     void (*half_closed)(const void *typed, void *arg, rpc_call *call);

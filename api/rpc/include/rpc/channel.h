@@ -74,8 +74,8 @@ void rpc_unary(rpc_channel *channel, const struct rpc_method *method,
 /* The same with serialized bytes both ways, for load generators: `done` gets no message. */
 typedef void rpc_bytes_fn(void *arg, const struct rpc_outcome *outcome, struct sk_slice response);
 void rpc_unary_bytes(rpc_channel *channel, const struct rpc_method *method,
-                     const struct rpc_options *options, struct sk_slice request,
-                     rpc_bytes_fn *done, void *arg);
+                     const struct rpc_options *options, struct sk_slice request, rpc_bytes_fn *done,
+                     void *arg);
 
 /* Blocking: not on a poller thread. *response is unpacked into `arena`. */
 SK_CHECKED struct sk_status rpc_unary_wait(rpc_channel *channel, const struct rpc_method *method,
@@ -97,8 +97,7 @@ struct rpc_stream_handler {
  * live until closed() has run. */
 rpc_stream *rpc_stream_open(rpc_channel *channel, const struct rpc_method *method,
                             const struct rpc_options *options, const ProtobufCMessage *request,
-                            const struct rpc_stream_handler *handler, const void *typed,
-                            void *arg);
+                            const struct rpc_stream_handler *handler, const void *typed, void *arg);
 /* Bidi: queue a message. Dropped after the end. Only before closed() returned. */
 void rpc_stream_write(rpc_stream *stream, const ProtobufCMessage *message);
 void rpc_stream_half_close(rpc_stream *stream);
