@@ -73,6 +73,7 @@ static const struct {
     {"full for ever", FAULT_PWRITEV, FAULT_STICKY, ENOSPC},
     {"half a write", FAULT_PWRITEV, FAULT_SHORT, EIO},
     {"half a write, then full", FAULT_PWRITEV, FAULT_SHORT, ENOSPC},
+    {"written, but said no", FAULT_PWRITEV, FAULT_LATE, EIO},
     {"no room for a segment", FAULT_ALLOCATE, FAULT_STICKY, ENOSPC},
     {"interrupted", FAULT_PWRITEV, FAULT_ONCE, EINTR},
     {"out of descriptors", FAULT_OPEN, FAULT_ONCE, EMFILE},
@@ -139,6 +140,31 @@ START_TEST(a_failed_sync_stops_the_store)
 }
 END_TEST
 
+START_TEST(an_append_that_cannot_be_undone_stops_the_store)
+{
+    struct memory_vfs *disk = memory_vfs_new();
+    struct faulty_vfs faulty = faulty_vfs_over(memory_vfs_door(disk));
+    struct toy_room room;
+    struct sk_span span;
+    failures_told = 0;
+    ck_ok(open_on(&room, &faulty.vfs));
+    toy_put(&room, 1, 100);
+    faulty_vfs_arm(&faulty, FAULT_PWRITEV, 1, EIO, FAULT_LATE_STICKY);
+    ck_assert_int_eq(toy_try_put(&room, 1, 200, &span).code, SK_IO);
+    faulty_vfs_disarm(&faulty);
+    ck_assert_int_eq(toy_try_put(&room, 1, 100, &span).code, SK_IO);
+    ck_assert_int_eq(failures_told, 0); /* not under the owner's lock */
+    sk_store_publish(room.store);
+    ck_assert_int_eq(failures_told, 1);
+    ck_assert_uint_eq(sk_store_queue(room.store, 1).max, 1);
+    sk_store_close(room.store);
+    ck_ok(open_on(&room, memory_vfs_door(disk)));
+    ck_assert_uint_ge(room.state.records, 1); /* what became of the other nobody was told */
+    sk_store_close(room.store);
+    memory_vfs_free(disk);
+}
+END_TEST
+
 START_TEST(a_full_disk_refuses_sends_but_not_acks)
 {
     struct memory_vfs *disk = memory_vfs_new();
@@ -173,6 +199,7 @@ static Suite *fault_suite(void)
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, any_call_may_fail, 0, ROWS(rows));
     tcase_add_test(tc, a_failed_sync_stops_the_store);
+    tcase_add_test(tc, an_append_that_cannot_be_undone_stops_the_store);
     tcase_add_test(tc, a_full_disk_refuses_sends_but_not_acks);
     suite_add_tcase(suite, tc);
     return suite;

@@ -220,6 +220,44 @@ START_TEST(power_cuts_at_every_operation_lose_nothing_and_invent_nothing)
 }
 END_TEST
 
+/* A lies durable; B tore, C behind it is whole: both are cut. Then another B of the same size is
+ * written, and the power goes again: C must not come back behind it. */
+START_TEST(what_was_cut_does_not_come_back)
+{
+    struct memory_vfs *disk = memory_vfs_new();
+    struct toy_room room;
+    size_t len;
+    open_small(&room, disk);
+    toy_put(&room, 1, 300);
+    ck_ok(sk_store_flush(room.store));
+    struct sk_span torn = toy_put(&room, 1, 300);
+    toy_put(&room, 1, 300);
+    struct memory_vfs *image = memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_ALL, 0);
+    memory_vfs_bytes(image, DIR "/log/00000000000000000000.log", &len)[torn.begin + 100] ^= 1;
+    sk_store_close(room.store);
+    memory_vfs_free(disk);
+    disk = memory_vfs_copy(image);
+    memory_vfs_free(image);
+    memory_vfs_rebase(disk);
+
+    struct sk_recovery r = open_small(&room, disk);
+    ck_assert_uint_gt(r.cut_bytes, 600);
+    ck_assert_uint_eq(room.state.records, 1);
+    ck_assert_uint_eq(toy_put(&room, 1, 300).begin, torn.begin);
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct toy_room second;
+        image = memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_SOME, seed);
+        open_small(&second, image);
+        ck_assert_uint_le(second.state.records, 2);
+        toy_check_queues(&second);
+        sk_store_close(second.store);
+        memory_vfs_free(image);
+    }
+    sk_store_close(room.store);
+    memory_vfs_free(disk);
+}
+END_TEST
+
 static Suite *recover_suite(void)
 {
     Suite *suite = suite_create("libstore/recover");
@@ -227,6 +265,7 @@ static Suite *recover_suite(void)
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, power_cuts_at_every_operation_lose_nothing_and_invent_nothing, 0,
                         ROWS(ways));
+    tcase_add_test(tc, what_was_cut_does_not_come_back);
     suite_add_tcase(suite, tc);
     return suite;
 }

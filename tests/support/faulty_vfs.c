@@ -15,7 +15,7 @@ static int turn(struct sk_vfs *vfs, enum fault_verb verb)
     if (mine && f->left > 0 && --f->left == 0) {
         f->fired = true;
         error = f->error;
-        if (f->mode == FAULT_STICKY) f->left = 1;
+        if (f->mode == FAULT_STICKY || f->mode == FAULT_LATE_STICKY) f->left = 1;
     }
     pthread_mutex_unlock(&f->lock);
     return error;
@@ -58,9 +58,13 @@ static ssize_t f_pwritev(struct sk_vfs *v, int fd, const struct iovec *parts, in
         f->tearing = true;
         return write_half(v, fd, parts, at);
     }
-    if (f->tearing) {
+    if (f->tearing && f->mode == FAULT_SHORT) {
         f->tearing = false;
         return -f->error;
+    }
+    if (error && f->mode >= FAULT_LATE && !f->tearing) {
+        f->tearing = true;
+        under(v)->pwritev(under(v), fd, parts, count, at);
     }
     return error ? -error : under(v)->pwritev(under(v), fd, parts, count, at);
 }

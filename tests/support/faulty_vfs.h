@@ -39,8 +39,10 @@ enum fault_verb {
 
 enum fault_mode {
     FAULT_ONCE,
-    FAULT_STICKY,     /* that call and all that follow */
-    FAULT_SHORT,      /* a write does half of its bytes, and the next one fails */
+    FAULT_STICKY,      /* that call and all that follow */
+    FAULT_SHORT,       /* a write does half of its bytes, and the next one fails */
+    FAULT_LATE,        /* a write does all, and says that it failed */
+    FAULT_LATE_STICKY, /* ... and all that follow fail plainly */
 };
 
 struct faulty_vfs {

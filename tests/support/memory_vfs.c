@@ -408,7 +408,14 @@ struct memory_vfs *memory_vfs_copy(struct memory_vfs *m)
         if (m->inodes[i].bytes) memcpy(copy->inodes[i].data, m->inodes[i].data, m->inodes[i].bytes);
     }
     for (int i = 0; i < m->name_count; i++) add_name(copy, m->names[i].path, m->names[i].inode);
-    return copy; /* its base is set by whoever wants to crash it */
+    return copy;
+}
+
+void memory_vfs_rebase(struct memory_vfs *m)
+{
+    sk_assert(m->op_count == 0);
+    memory_vfs_free(m->base);
+    m->base = memory_vfs_copy(m);
 }
 
 /* --- crashing ------------------------------------------------------------------------------------------ */
@@ -500,6 +507,6 @@ struct memory_vfs *memory_vfs_crash(struct memory_vfs *m, size_t ops, enum memor
         else if (is_name_change(op) && survives(m, &c, i, 0)) replay_name(image, op);
     }
     image->silent = false;
-    image->base = memory_vfs_copy(image);
+    memory_vfs_rebase(image);
     return image;
 }

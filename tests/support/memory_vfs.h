@@ -51,5 +51,8 @@ uint8_t *memory_vfs_bytes(struct memory_vfs *m, const char *path, size_t *len);
 void memory_vfs_each(struct memory_vfs *m, void (*fn)(void *arg, const char *path), void *arg);
 /* A disk with the same files and no history. */
 struct memory_vfs *memory_vfs_copy(struct memory_vfs *m);
+/* What is there now counts as durable, and as what crash images of later begin with. Before the
+ * first operation. */
+void memory_vfs_rebase(struct memory_vfs *m);
 
 #endif
