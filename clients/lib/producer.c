@@ -255,7 +255,7 @@ static void attempt(struct send *s)
     if (!takes_type(s->queue, s->type)) {
         send_finish(s, status_make(SKUA_INVALID, RMQ_CODE_MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
                                    "topic %s does not take %s messages", s->topic,
-                                   rmq_message_type_name(s->type)));
+                                   rmq_message_type_name((int)s->type)));
         return;
     }
     member_meet(m, s->queue->peer);

@@ -116,7 +116,7 @@ struct skua_status status_from_reply(const rmq_status *reply, const char *doing)
     if (!reply) return status_make(SKUA_INTERNAL, 0, "%s: the answer has no status", doing);
     if (reply->code == RMQ_CODE_OK) return OK_STATUS;
     return status_make(code_of_reply((int32_t)reply->code), (int32_t)reply->code, "%s: %s%s%s", doing,
-                       rmq_code_name(reply->code), reply->message[0] ? ": " : "", reply->message);
+                       rmq_code_name((int)reply->code), reply->message[0] ? ": " : "", reply->message);
 }
 
 struct skua_status status_from_call(const struct rpc_outcome *outcome, const rmq_status *reply,

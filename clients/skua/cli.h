@@ -174,17 +174,22 @@ enum { CLI_RUN = -1 };
 int cli_parse(struct cli *cli, int argc, const char *const *argv, const char *env_servers);
 void cli_done(struct cli *cli);
 
+/* --- value.c -------------------------------------------------------------------------- */
+
 /* Check and convert one value; false with a sentence in `why`. */
 bool cli_convert(const struct flag *flag, const char *text, int64_t *number, char *why,
                  size_t room);
 
-/* The closest of the words, or NULL when none is close. */
-const char *cli_did_you_mean(const char *typed, const char *const *words, size_t count);
-
 /* "12", "beginning", a time: what FLAG_OFFSET's .number means. */
-enum { OFFSET_IS_NUMBER = 0 };
 enum offset_form { OFFSET_NUMBER, OFFSET_BEGINNING, OFFSET_END, OFFSET_TIME };
 enum offset_form cli_offset_form(const char *text);
+
+/* --- suggest.c ------------------------------------------------------------------------ */
+
+/* The closest of the words, or NULL when none is close. */
+const char *cli_did_you_mean(const char *typed, const char *const *words, size_t count);
+/* The same, after what other tools call it: "ls" means list; may be two words: "topic list". */
+const char *cli_suggest(const char *typed, const char *const *words, size_t count);
 
 /* --- help.c ----------------------------------------------------------------------------- */
 

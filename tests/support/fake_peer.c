@@ -395,7 +395,7 @@ static void on_settings(void *arg, rpc_call *call, const rmq_telemetry_command *
     const rmq_settings *s = command->settings;
     const rmq_publishing *publishing = rmq_settings_get_publishing(s);
     const rmq_subscription *subscription = rmq_settings_get_subscription(s);
-    snprintf(text, sizeof text, "%s", rmq_client_type_name(rmq_settings_get_client_type(s)));
+    snprintf(text, sizeof text, "%s", rmq_client_type_name((int)rmq_settings_get_client_type(s)));
     for (size_t i = 0; publishing && i < publishing->n_topics; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), " %s", publishing->topics[i]->name);
     if (subscription)
