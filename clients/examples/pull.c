@@ -35,7 +35,8 @@ int main(int argc, char **argv)
     if (s.code == SKUA_OK) s = skua_puller_new(client, NULL, &puller);
     if (s.code == SKUA_OK) s = skua_puller_queues(puller, "hello", &queues, &count);
     for (size_t i = 0; s.code == SKUA_OK && i < count; i++) s = read_queue(puller, &queues[i]);
-    if (s.code != SKUA_OK) fprintf(stderr, "%s: %s\n", skua_code_name(s.code), skua_status_text(&s));
+    if (s.code != SKUA_OK)
+        fprintf(stderr, "%s: %s\n", skua_code_name(s.code), skua_status_text(&s));
     free(queues);
     skua_puller_free(puller);
     skua_client_free(client);

@@ -29,7 +29,8 @@ int main(int argc, char **argv)
         if (s.code == SKUA_OK && count) s = skua_consumer_ack_all(consumer, list);
         skua_messages_free(list);
     }
-    if (s.code != SKUA_OK) fprintf(stderr, "%s: %s\n", skua_code_name(s.code), skua_status_text(&s));
+    if (s.code != SKUA_OK)
+        fprintf(stderr, "%s: %s\n", skua_code_name(s.code), skua_status_text(&s));
     skua_consumer_free(consumer);
     skua_client_free(client);
     return s.code == SKUA_OK ? 0 : 1;

@@ -13,14 +13,20 @@
 
 #define COPY(to, from) snprintf((to), sizeof(to), "%s", (from))
 
-static const struct rpc_method *ns_method(size_t index) { return &skua_name_server.methods[index]; }
-static const struct rpc_method *admin_method(size_t i) { return &skua_broker_admin.methods[i]; }
+static const struct rpc_method *ns_method(size_t index)
+{
+    return &skua_name_server.methods[index];
+}
+static const struct rpc_method *admin_method(size_t i)
+{
+    return &skua_broker_admin.methods[i];
+}
 
 static struct skua_status call_failed(struct sk_status s, const char *method)
 {
     if (s.code == SK_UNIMPLEMENTED)
-        return status_make(SKUA_UNIMPLEMENTED, 0, "%s: the server does not have this: is it Skua's?",
-                           method);
+        return status_make(SKUA_UNIMPLEMENTED, 0,
+                           "%s: the server does not have this: is it Skua's?", method);
     return status_from_base(s);
 }
 
@@ -46,7 +52,7 @@ static struct skua_status ask_name_servers(skua_client *client, const struct rpc
     return call_failed(s, method->name);
 }
 
-/* --- routes ----------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------- */
 
 static struct skua_route_queue route_queue_of(const struct route_queue *q)
 {
@@ -101,7 +107,7 @@ struct skua_status skua_client_route(skua_client *client, const char *topic,
     return why;
 }
 
-/* --- brokers -------------------------------------------------------------------------------------- */
+/* --- brokers --------------------------------------------------------------------------- */
 
 static struct skua_status describe_cluster(skua_client *client, sk_arena *arena,
                                            const skua_describe_cluster_response **out)
@@ -145,8 +151,8 @@ static struct skua_status ask_peer(skua_client *client, struct peer *peer, size_
                                    const ProtobufCMessage **response)
 {
     struct rpc_options options = member_options(&client->self, client->options.request_timeout_ms);
-    struct sk_status s = rpc_unary_wait(peer->channel, admin_method(method), &options, request, arena,
-                                        response);
+    struct sk_status s =
+        rpc_unary_wait(peer->channel, admin_method(method), &options, request, arena, response);
     return sk_ok(s) ? OK_STATUS : call_failed(s, admin_method(method)->name);
 }
 
@@ -166,8 +172,8 @@ static void ask_how_it_is(skua_client *client, struct skua_broker *b)
     const ProtobufCMessage *answer;
     struct peer *peer = client_peer(client, client->options.tls ? b->tls_address : b->address);
     if (!peer) return;
-    struct skua_status s = ask_peer(client, peer, SKUA_BROKER_ADMIN_DESCRIBE_BROKER, &request.base,
-                                    arena, &answer);
+    struct skua_status s =
+        ask_peer(client, peer, SKUA_BROKER_ADMIN_DESCRIBE_BROKER, &request.base, arena, &answer);
     if (s.code != SKUA_OK) return;
     const skua_describe_broker_response *r = (const skua_describe_broker_response *)answer;
     b->reached = true;
@@ -219,7 +225,7 @@ struct skua_status skua_admin_brokers(skua_client *client, struct skua_broker **
     return OK_STATUS;
 }
 
-/* --- topics -------------------------------------------------------------------------------------------- */
+/* --- topics ---------------------------------------------------------------------------- */
 
 static void topic_from(struct skua_topic *t, const skua_topic_config *c, const char *broker)
 {
@@ -256,18 +262,20 @@ struct skua_status skua_admin_create_topic(skua_client *client, const struct sku
     request.topic = &config;
     struct skua_status s = ask_broker(client, topic->broker, SKUA_BROKER_ADMIN_CREATE_TOPIC,
                                       &request.base, arena, &answer);
-    if (s.code == SKUA_OK && created) *created = ((const skua_create_topic_response *)answer)->created;
+    if (s.code == SKUA_OK && created)
+        *created = ((const skua_create_topic_response *)answer)->created;
     return s;
 }
 
-struct skua_status skua_admin_delete_topic(skua_client *client, const char *broker, const char *name)
+struct skua_status skua_admin_delete_topic(skua_client *client, const char *broker,
+                                           const char *name)
 {
     SK_CLEANUP(sk_arena_free_p) sk_arena *arena = sk_arena_new(0);
     skua_delete_topic_request request = SKUA_DELETE_TOPIC_REQUEST_INIT;
     const ProtobufCMessage *answer;
     request.name = full_name(client, name, arena);
-    struct skua_status s = ask_broker(client, broker, SKUA_BROKER_ADMIN_DELETE_TOPIC, &request.base,
-                                      arena, &answer);
+    struct skua_status s =
+        ask_broker(client, broker, SKUA_BROKER_ADMIN_DELETE_TOPIC, &request.base, arena, &answer);
     if (s.code == SKUA_OK) route_forget(client, name);
     return s;
 }
@@ -293,7 +301,8 @@ struct skua_status skua_admin_topics(skua_client *client, const char *cluster,
     struct skua_topic *list = sk_zalloc(r->n_topics + 1, sizeof *list);
     size_t n = 0;
     for (size_t i = 0; i < r->n_topics; i++)
-        if (r->topics[i]->config) topic_from(&list[n++], r->topics[i]->config, r->topics[i]->broker);
+        if (r->topics[i]->config)
+            topic_from(&list[n++], r->topics[i]->config, r->topics[i]->broker);
     qsort(list, n, sizeof *list, by_topic);
     *out = list;
     *count = n;
@@ -314,8 +323,8 @@ struct skua_status skua_admin_describe_topic(skua_client *client, const char *br
     skua_describe_topic_request request = SKUA_DESCRIBE_TOPIC_REQUEST_INIT;
     const ProtobufCMessage *answer;
     request.name = full_name(client, name, arena);
-    struct skua_status s = ask_broker(client, broker, SKUA_BROKER_ADMIN_DESCRIBE_TOPIC, &request.base,
-                                      arena, &answer);
+    struct skua_status s =
+        ask_broker(client, broker, SKUA_BROKER_ADMIN_DESCRIBE_TOPIC, &request.base, arena, &answer);
     if (s.code != SKUA_OK) return s;
     const skua_describe_topic_response *r = (const skua_describe_topic_response *)answer;
     *topic = (struct skua_topic){0};
@@ -329,7 +338,7 @@ struct skua_status skua_admin_describe_topic(skua_client *client, const char *br
     return OK_STATUS;
 }
 
-/* --- groups ---------------------------------------------------------------------------------------------- */
+/* --- groups ---------------------------------------------------------------------------- */
 
 static void group_from(struct skua_group *g, const skua_group_config *c, const char *broker)
 {
@@ -352,17 +361,20 @@ struct skua_status skua_admin_create_group(skua_client *client, const struct sku
     request.group = &config;
     struct skua_status s = ask_broker(client, group->broker, SKUA_BROKER_ADMIN_CREATE_GROUP,
                                       &request.base, arena, &answer);
-    if (s.code == SKUA_OK && created) *created = ((const skua_create_group_response *)answer)->created;
+    if (s.code == SKUA_OK && created)
+        *created = ((const skua_create_group_response *)answer)->created;
     return s;
 }
 
-struct skua_status skua_admin_delete_group(skua_client *client, const char *broker, const char *name)
+struct skua_status skua_admin_delete_group(skua_client *client, const char *broker,
+                                           const char *name)
 {
     SK_CLEANUP(sk_arena_free_p) sk_arena *arena = sk_arena_new(0);
     skua_delete_group_request request = SKUA_DELETE_GROUP_REQUEST_INIT;
     const ProtobufCMessage *answer;
     request.name = full_name(client, name, arena);
-    return ask_broker(client, broker, SKUA_BROKER_ADMIN_DELETE_GROUP, &request.base, arena, &answer);
+    return ask_broker(client, broker, SKUA_BROKER_ADMIN_DELETE_GROUP, &request.base, arena,
+                      &answer);
 }
 
 struct skua_status skua_admin_groups(skua_client *client, const char *broker,
@@ -371,8 +383,8 @@ struct skua_status skua_admin_groups(skua_client *client, const char *broker,
     SK_CLEANUP(sk_arena_free_p) sk_arena *arena = sk_arena_new(0);
     skua_list_groups_request request = SKUA_LIST_GROUPS_REQUEST_INIT;
     const ProtobufCMessage *answer;
-    struct skua_status s = ask_broker(client, broker, SKUA_BROKER_ADMIN_LIST_GROUPS, &request.base,
-                                      arena, &answer);
+    struct skua_status s =
+        ask_broker(client, broker, SKUA_BROKER_ADMIN_LIST_GROUPS, &request.base, arena, &answer);
     if (s.code != SKUA_OK) return s;
     const skua_list_groups_response *r = (const skua_list_groups_response *)answer;
     *out = sk_zalloc(r->n_groups + 1, sizeof **out);
@@ -415,8 +427,8 @@ struct skua_status skua_admin_describe_group(skua_client *client, const char *br
     skua_describe_group_request request = SKUA_DESCRIBE_GROUP_REQUEST_INIT;
     const ProtobufCMessage *answer;
     request.name = full_name(client, name, arena);
-    struct skua_status s = ask_broker(client, broker, SKUA_BROKER_ADMIN_DESCRIBE_GROUP, &request.base,
-                                      arena, &answer);
+    struct skua_status s =
+        ask_broker(client, broker, SKUA_BROKER_ADMIN_DESCRIBE_GROUP, &request.base, arena, &answer);
     if (s.code != SKUA_OK) return s;
     const skua_describe_group_response *r = (const skua_describe_group_response *)answer;
     *group = (struct skua_group){0};

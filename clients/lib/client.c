@@ -11,7 +11,7 @@
 enum { TICK_MS = 1000 };
 static const char default_servers[] = "127.0.0.1:8081";
 
-/* --- options ----------------------------------------------------------------------------- */
+/* --- options --------------------------------------------------------------------------- */
 
 skua_options *skua_options_new(void)
 {
@@ -44,12 +44,30 @@ static void replace(char **text, const char *with)
     *text = copy;
 }
 
-void skua_options_name_servers(skua_options *o, const char *list) { replace(&o->name_servers, list); }
-void skua_options_namespace(skua_options *o, const char *name) { replace(&o->name_space, name); }
-void skua_options_tls(skua_options *o, bool on) { o->tls = on; }
-void skua_options_request_timeout_ms(skua_options *o, uint32_t ms) { o->request_timeout_ms = ms; }
-void skua_options_route_refresh_ms(skua_options *o, uint32_t ms) { o->route_refresh_ms = ms; }
-void skua_options_max_attempts(skua_options *o, unsigned n) { o->max_attempts = n ? n : 1; }
+void skua_options_name_servers(skua_options *o, const char *list)
+{
+    replace(&o->name_servers, list);
+}
+void skua_options_namespace(skua_options *o, const char *name)
+{
+    replace(&o->name_space, name);
+}
+void skua_options_tls(skua_options *o, bool on)
+{
+    o->tls = on;
+}
+void skua_options_request_timeout_ms(skua_options *o, uint32_t ms)
+{
+    o->request_timeout_ms = ms;
+}
+void skua_options_route_refresh_ms(skua_options *o, uint32_t ms)
+{
+    o->route_refresh_ms = ms;
+}
+void skua_options_max_attempts(skua_options *o, unsigned n)
+{
+    o->max_attempts = n ? n : 1;
+}
 
 void skua_options_ca_file(skua_options *o, const char *path)
 {
@@ -63,7 +81,7 @@ void skua_options_insecure(skua_options *o, bool on)
     if (on) o->tls = true;
 }
 
-/* --- peers --------------------------------------------------------------------------------- */
+/* --- peers ----------------------------------------------------------------------------- */
 
 static struct peer *peer_new(skua_client *client, const char *target)
 {
@@ -121,7 +139,7 @@ bool endpoints_target(const rmq_endpoints *e, char *out, size_t room)
     return n > 0 && (size_t)n < room;
 }
 
-/* --- the list of name servers ------------------------------------------------------------------ */
+/* --- the list of name servers ---------------------------------------------------------- */
 
 static struct skua_status add_name_server(skua_client *client, const char *text, size_t len)
 {
@@ -135,8 +153,8 @@ static struct skua_status add_name_server(skua_client *client, const char *text,
         return status_make(SKUA_INVALID, 0, "cannot open a channel to '%s'%s%s", target,
                            client->options.ca_file ? " with certificates of " : "",
                            client->options.ca_file ? client->options.ca_file : "");
-    client->name_servers = sk_realloc(client->name_servers, client->name_server_count + 1,
-                                      sizeof(struct peer *));
+    client->name_servers =
+        sk_realloc(client->name_servers, client->name_server_count + 1, sizeof(struct peer *));
     client->name_servers[client->name_server_count++] = p;
     return OK_STATUS;
 }
@@ -159,7 +177,7 @@ static struct skua_status add_name_servers(skua_client *client)
                                      : status_make(SKUA_INVALID, 0, "no name server is given");
 }
 
-/* --- the client ------------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------ */
 
 static void tick(void *arg)
 {
@@ -211,7 +229,8 @@ struct skua_status skua_client_new(const skua_options *options, skua_client **ou
 static void free_peers(skua_client *client)
 {
     struct peer *p, *next;
-    HASH_ITER(hh, client->peers, p, next) {
+    HASH_ITER(hh, client->peers, p, next)
+    {
         HASH_DEL(client->peers, p);
         peer_free(p);
     }
@@ -237,7 +256,7 @@ void skua_client_free(skua_client *client)
     free(client);
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------- */
+/* --- waiting --------------------------------------------------------------------------- */
 
 void waiter_init(struct waiter *w)
 {

@@ -23,19 +23,20 @@ enum {
 struct skua_consumer {
     struct member member;
     struct sk_mutex lock;
-    struct sk_cond news;   /* something happened to a poll, or closing */
-    skua_messages *spare;  /* delivered, not handed out; guarded by lock */
-    size_t receivers;      /* guarded by lock */
-    bool closing;          /* guarded by lock */
+    struct sk_cond news;  /* something happened to a poll, or closing */
+    skua_messages *spare; /* delivered, not handed out; guarded by lock */
+    size_t receivers;     /* guarded by lock */
+    bool closing;         /* guarded by lock */
     _Atomic size_t turn;
 };
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------ */
 
 struct skua_status skua_consumer_new(skua_client *client, const char *group, skua_consumer **out)
 {
     if (!group || !*group)
-        return status_make(SKUA_INVALID, RMQ_CODE_ILLEGAL_CONSUMER_GROUP, "a consumer needs a group");
+        return status_make(SKUA_INVALID, RMQ_CODE_ILLEGAL_CONSUMER_GROUP,
+                           "a consumer needs a group");
     skua_consumer *c = sk_zalloc(1, sizeof *c);
     sk_mutex_init(&c->lock);
     sk_cond_init(&c->news);
@@ -72,7 +73,7 @@ struct skua_status skua_consumer_subscribe(skua_consumer *c, const char *topic, 
     return OK_STATUS;
 }
 
-/* --- one receive -------------------------------------------------------------------------------- */
+/* --- one receive ----------------------------------------------------------------------- */
 
 /* One broker of one topic; all guarded by the consumer's lock. */
 struct poll {
@@ -81,7 +82,7 @@ struct poll {
     struct peer *peer;
     rpc_stream *stream; /* NULL: not under way */
     struct skua_status status;
-    size_t delivered;   /* by this poll */
+    size_t delivered; /* by this poll */
     bool started, cancelled, ended;
 };
 
@@ -92,8 +93,8 @@ struct receive {
     skua_messages *list;
     size_t max;
     uint64_t invisible_ms;
-    uint64_t end_us;   /* when the caller's wait is over */
-    uint64_t cut_us;   /* when we end polls ourselves */
+    uint64_t end_us; /* when the caller's wait is over */
+    uint64_t cut_us; /* when we end polls ourselves */
 };
 
 static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_response *m)
@@ -106,8 +107,7 @@ static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_
         p->status = status_from_reply(m->status, p->broker);
     } else if (m->content_case == RMQ_RECEIVE_MESSAGE_RESPONSE_CONTENT_MESSAGE) {
         skua_message *got = messages_add(p->receive->list, m->message, p->broker, p->peer);
-        got->lease_end_us =
-            sk_mono_us(c->member.client->clock) + p->receive->invisible_ms * 1000;
+        got->lease_end_us = sk_mono_us(c->member.client->clock) + p->receive->invisible_ms * 1000;
         p->delivered++;
     }
     sk_mutex_unlock(&c->lock);
@@ -158,7 +158,8 @@ static void start_poll(struct poll *p, uint64_t now_us)
     rmq_broker broker = RMQ_BROKER_INIT;
     rmq_filter_expression filter = RMQ_FILTER_EXPRESSION_INIT;
     uint64_t wait = poll_ms(r, now_us);
-    Google__Protobuf__Duration invisible = duration_of(r->invisible_ms), polling = duration_of(wait);
+    Google__Protobuf__Duration invisible = duration_of(r->invisible_ms),
+                               polling = duration_of(wait);
 
     broker.name = sk_proto_text(p->broker);
     queue.topic = &topic;
@@ -172,7 +173,8 @@ static void start_poll(struct poll *p, uint64_t now_us)
     rmq_receive_message_request_set_invisible_duration(&request, &invisible);
     rmq_receive_message_request_set_long_polling_timeout(&request, &polling);
 
-    uint64_t deadline = (wait > POLL_MIN_MS ? wait : POLL_MIN_MS) + m->client->options.request_timeout_ms;
+    uint64_t deadline =
+        (wait > POLL_MIN_MS ? wait : POLL_MIN_MS) + m->client->options.request_timeout_ms;
     struct rpc_options options = member_options(m, deadline);
     p->started = true;
     p->ended = p->cancelled = false;
@@ -247,7 +249,7 @@ static void end_polls(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
         while (r->polls[i].stream) sk_cond_wait(&c->news, &c->lock);
 }
 
-/* --- where to poll ---------------------------------------------------------------------------------- */
+/* --- where to poll --------------------------------------------------------------------- */
 
 static void add_polls(struct receive *r, sk_arena *arena, const char *topic, const char *filter,
                       const struct route *route)
@@ -295,8 +297,7 @@ static void rotate(struct receive *r)
 {
     size_t turn = atomic_fetch_add(&r->consumer->turn, 1) % r->poll_count;
     struct poll *turned = sk_zalloc(r->poll_count, sizeof *turned);
-    for (size_t i = 0; i < r->poll_count; i++)
-        turned[i] = r->polls[(i + turn) % r->poll_count];
+    for (size_t i = 0; i < r->poll_count; i++) turned[i] = r->polls[(i + turn) % r->poll_count];
     free(r->polls);
     r->polls = turned;
 }
@@ -327,7 +328,7 @@ static struct skua_status find_polls(struct receive *r, sk_arena *arena)
     return OK_STATUS;
 }
 
-/* --- results -------------------------------------------------------------------------------------------- */
+/* --- results --------------------------------------------------------------------------- */
 
 /* What an earlier receive could not hand out, as far as its lease still holds. */
 static void take_spare(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
@@ -344,8 +345,7 @@ static void take_spare(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
 
 static void keep_spare(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
 {
-    for (size_t i = r->max; i < r->list->count; i++)
-        messages_copy(c->spare, r->list->items[i]);
+    for (size_t i = r->max; i < r->list->count; i++) messages_copy(c->spare, r->list->items[i]);
     if (r->list->count > r->max) r->list->count = r->max;
 }
 
@@ -390,8 +390,9 @@ struct skua_status skua_consumer_receive(skua_consumer *c, size_t max, uint64_t 
                                          uint64_t wait_ms, skua_messages **out)
 {
     uint64_t now = sk_mono_us(c->member.client->clock);
-    uint64_t cut = wait_ms >= POLL_MIN_MS ? wait_ms + GRACE_MS
-                                          : wait_ms > LEAST_WAIT_MS ? wait_ms : LEAST_WAIT_MS;
+    uint64_t cut = wait_ms >= POLL_MIN_MS    ? wait_ms + GRACE_MS
+                   : wait_ms > LEAST_WAIT_MS ? wait_ms
+                                             : LEAST_WAIT_MS;
     struct receive r = {
         .consumer = c,
         .list = messages_new(),
@@ -411,14 +412,17 @@ struct skua_status skua_consumer_receive(skua_consumer *c, size_t max, uint64_t 
     c->receivers--;
     sk_cond_broadcast(&c->news);
     sk_mutex_unlock(&c->lock);
-    if (s.code == SKUA_OK) *out = r.list;
-    else skua_messages_free(r.list);
+    if (s.code == SKUA_OK)
+        *out = r.list;
+    else
+        skua_messages_free(r.list);
     return s;
 }
 
-/* --- ack ------------------------------------------------------------------------------------------------------ */
+/* --- ack ------------------------------------------------------------------------------- */
 
-static struct skua_status ack_some(skua_consumer *c, const skua_message *const *messages, size_t count)
+static struct skua_status ack_some(skua_consumer *c, const skua_message *const *messages,
+                                   size_t count)
 {
     struct member *m = &c->member;
     const char *name_space = m->client->options.name_space;
@@ -439,8 +443,8 @@ static struct skua_status ack_some(skua_consumer *c, const skua_message *const *
     }
     struct rpc_options options = member_options(m, m->client->options.request_timeout_ms);
     const rmq_ack_message_response *response;
-    struct sk_status s = rmq_messaging_service_ack_message_wait(messages[0]->peer->channel, &options,
-                                                                &request, arena, &response);
+    struct sk_status s = rmq_messaging_service_ack_message_wait(
+        messages[0]->peer->channel, &options, &request, arena, &response);
     if (!sk_ok(s)) return status_from_base(s);
     for (size_t i = 0; i < response->n_entries; i++) {
         struct skua_status one = status_from_reply(response->entries[i]->status, "ack");
@@ -451,7 +455,8 @@ static struct skua_status ack_some(skua_consumer *c, const skua_message *const *
 
 struct skua_status skua_consumer_ack(skua_consumer *c, const skua_message *message)
 {
-    if (!message->peer) return status_make(SKUA_INVALID, 0, "only received messages can be acknowledged");
+    if (!message->peer)
+        return status_make(SKUA_INVALID, 0, "only received messages can be acknowledged");
     return ack_some(c, &message, 1);
 }
 
@@ -478,7 +483,7 @@ struct skua_status skua_consumer_ack_all(skua_consumer *c, const skua_messages *
     return first;
 }
 
-/* --- change ------------------------------------------------------------------------------------------------------ */
+/* --- change ---------------------------------------------------------------------------- */
 
 struct skua_status skua_consumer_change_invisible(skua_consumer *c, skua_message *message,
                                                   uint64_t invisible_ms)
@@ -503,6 +508,7 @@ struct skua_status skua_consumer_change_invisible(skua_consumer *c, skua_message
     if (!sk_ok(s)) return status_from_base(s);
     struct skua_status status = status_from_reply(response->status, "change invisible time");
     if (status.code == SKUA_OK && response->receipt_handle[0])
-        message->receipt = sk_arena_text(message->arena, sk_slice_of_text(response->receipt_handle));
+        message->receipt =
+            sk_arena_text(message->arena, sk_slice_of_text(response->receipt_handle));
     return status;
 }

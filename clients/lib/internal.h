@@ -30,7 +30,7 @@
 #include "rpc/channel.h"
 #include "skua/client.h"
 
-/* --- status.c ---------------------------------------------------------------------------- */
+/* --- status.c -------------------------------------------------------------------------- */
 
 #define OK_STATUS ((struct skua_status){.code = SKUA_OK})
 
@@ -45,7 +45,7 @@ struct skua_status status_from_call(const struct rpc_outcome *outcome, const rmq
 /* May another broker, or the same one later, succeed? */
 bool status_is_retriable(const struct skua_status *s);
 
-/* --- identity ------------------------------------------------------------------------------ */
+/* --- identity -------------------------------------------------------------------------- */
 
 enum { ID_TEXT = 35, HEADERS = 7 };
 
@@ -54,18 +54,18 @@ void message_id_next(char out[ID_TEXT]);
 void message_id_format(const uint8_t mac[6], uint16_t pid, uint32_t seconds, uint32_t sequence,
                        char out[ID_TEXT]);
 
-/* --- peers ------------------------------------------------------------------------------------ */
+/* --- peers ----------------------------------------------------------------------------- */
 
 /* One address. Lives as long as the client. */
 struct peer {
     char *target; /* HOST:PORT */
     rpc_channel *channel;
-    _Atomic bool isolated;         /* failed a call; back when a heartbeat succeeds */
-    _Atomic uint64_t isolated_us;  /* since when */
+    _Atomic bool isolated;        /* failed a call; back when a heartbeat succeeds */
+    _Atomic uint64_t isolated_us; /* since when */
     UT_hash_handle hh;
 };
 
-/* --- routes ------------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------- */
 
 struct route_queue {
     struct peer *peer;
@@ -105,7 +105,7 @@ struct route_entry {
     UT_hash_handle hh;
 };
 
-/* --- members ------------------------------------------------------------------------------------ */
+/* --- members --------------------------------------------------------------------------- */
 
 struct member;
 
@@ -125,11 +125,11 @@ struct member {
     char id[192];
     struct rpc_header headers[HEADERS];
     size_t header_count;
-    char *group;                /* consumers */
-    char **topics, **filters;   /* published, or subscribed to; guarded by the client's lock */
+    char *group;              /* consumers */
+    char **topics, **filters; /* published, or subscribed to; guarded by the client's lock */
     size_t topic_count;
-    struct session *sessions;   /* guarded by the client's lock */
-    unsigned streams;           /* open Telemetry streams and heartbeats under way; same lock */
+    struct session *sessions; /* guarded by the client's lock */
+    unsigned streams;         /* open Telemetry streams and heartbeats under way; same lock */
     bool closing;
     struct member *next;
 };
@@ -146,7 +146,7 @@ void member_meet(struct member *m, struct peer *peer);
 struct rpc_options member_options(const struct member *m, uint64_t timeout_ms);
 void members_tick(skua_client *client, uint64_t now_us);
 
-/* --- the client ------------------------------------------------------------------------------------ */
+/* --- the client ------------------------------------------------------------------------ */
 
 struct skua_options {
     char *name_servers, *name_space, *ca_file;
@@ -168,12 +168,12 @@ struct skua_client {
     _Atomic size_t name_server; /* the one that answered last */
 
     struct sk_mutex lock;
-    struct sk_cond changed;      /* a member's stream ended, a route round ended */
-    struct peer *peers;          /* guarded by lock */
-    struct route_entry *routes;  /* guarded by lock */
-    struct member *members;      /* guarded by lock */
-    unsigned rounds;             /* route rounds under way; guarded by lock */
-    bool closing;                /* guarded by lock */
+    struct sk_cond changed;     /* a member's stream ended, a route round ended */
+    struct peer *peers;         /* guarded by lock */
+    struct route_entry *routes; /* guarded by lock */
+    struct member *members;     /* guarded by lock */
+    unsigned rounds;            /* route rounds under way; guarded by lock */
+    bool closing;               /* guarded by lock */
 };
 
 /* The peer for HOST:PORT, made if need be. NULL: the address is no address. */
@@ -195,7 +195,7 @@ void routes_tick(skua_client *client, uint64_t now_us);
 void routes_done(skua_client *client);
 struct route *route_from_response(skua_client *client, const rmq_query_route_response *response);
 
-/* --- messages ------------------------------------------------------------------------------------- */
+/* --- messages -------------------------------------------------------------------------- */
 
 struct text_pair {
     char *name, *value;
@@ -238,7 +238,7 @@ struct sk_slice messages_pack(const char *name_space, skua_message *const *messa
 /* A Resource on the stack. */
 rmq_resource resource_of(const char *name_space, const char *name);
 
-/* --- waiting for a callback --------------------------------------------------------------------------- */
+/* --- waiting for a callback ------------------------------------------------------------ */
 
 struct waiter {
     struct sk_mutex lock;

@@ -22,7 +22,7 @@ enum {
     GOODBYE_MS = 500,
 };
 
-/* --- identity ------------------------------------------------------------------------------- */
+/* --- identity -------------------------------------------------------------------------- */
 
 /* host@pid@index@time, as the official clients make them. */
 static void make_id(struct member *m)
@@ -64,7 +64,7 @@ struct rpc_options member_options(const struct member *m, uint64_t timeout_ms)
     };
 }
 
-/* --- Telemetry ---------------------------------------------------------------------------------- */
+/* --- Telemetry ------------------------------------------------------------------------- */
 
 /* Settings of a publisher: its topics; of a consumer: its group and subscriptions. */
 static void write_settings(struct session *s)
@@ -149,7 +149,7 @@ static void open_session(struct session *s)
     write_settings(s);
 }
 
-/* --- heartbeat -------------------------------------------------------------------------------------- */
+/* --- heartbeat ------------------------------------------------------------------------- */
 
 static void on_heartbeat(void *arg, const struct rpc_outcome *outcome,
                          const rmq_heartbeat_response *response)
@@ -181,8 +181,10 @@ static void send_heartbeat(struct session *s, uint64_t now_us)
 
 static void session_tick(struct session *s, uint64_t now_us)
 {
-    if (!s->stream) open_session(s);
-    else if (now_us - s->settings_us >= SETTINGS_US) write_settings(s);
+    if (!s->stream)
+        open_session(s);
+    else if (now_us - s->settings_us >= SETTINGS_US)
+        write_settings(s);
     bool due = now_us - s->heartbeat_us >= HEARTBEAT_US || atomic_load(&s->peer->isolated);
     if (due && !s->heartbeat_under_way) send_heartbeat(s, now_us);
 }
@@ -222,7 +224,7 @@ void members_tick(skua_client *client, uint64_t now_us)
     sk_mutex_unlock(&client->lock);
 }
 
-/* --- topics and sessions -------------------------------------------------------------------------------- */
+/* --- topics and sessions --------------------------------------------------------------- */
 
 bool member_add_topic(struct member *m, const char *topic, const char *filter)
 {
@@ -261,7 +263,7 @@ void member_meet(struct member *m, struct peer *peer)
     sk_mutex_unlock(&client->lock);
 }
 
-/* --- goodbye --------------------------------------------------------------------------------------------- */
+/* --- goodbye --------------------------------------------------------------------------- */
 
 static void on_goodbye(void *arg, const struct rpc_outcome *outcome,
                        const rmq_notify_client_termination_response *response)
@@ -285,8 +287,8 @@ static void say_goodbye(struct session *s)
     if (m->group) rmq_notify_client_termination_request_set_group(&request, &group);
     struct rpc_options options = member_options(m, GOODBYE_MS);
     m->streams++;
-    rmq_messaging_service_notify_client_termination(s->peer->channel, &options, &request, on_goodbye,
-                                                    s);
+    rmq_messaging_service_notify_client_termination(s->peer->channel, &options, &request,
+                                                    on_goodbye, s);
 }
 
 static void leave_client(struct member *m)

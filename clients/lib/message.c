@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- made by the user -------------------------------------------------------------------- */
+/* --- made by the user ------------------------------------------------------------------ */
 
 static char *text_in(sk_arena *arena, const char *text)
 {
@@ -39,13 +39,22 @@ void skua_message_free(skua_message *m)
     if (m) sk_arena_free(m->arena);
 }
 
-void skua_message_set_tag(skua_message *m, const char *tag) { m->tag = text_in(m->arena, tag); }
+void skua_message_set_tag(skua_message *m, const char *tag)
+{
+    m->tag = text_in(m->arena, tag);
+}
 void skua_message_set_id(skua_message *m, const char *id)
 {
     m->id = *id ? text_in(m->arena, id) : "";
 }
-void skua_message_set_group(skua_message *m, const char *g) { m->group = text_in(m->arena, g); }
-void skua_message_set_delivery_time_ms(skua_message *m, int64_t ms) { m->delivery_ms = ms; }
+void skua_message_set_group(skua_message *m, const char *g)
+{
+    m->group = text_in(m->arena, g);
+}
+void skua_message_set_delivery_time_ms(skua_message *m, int64_t ms)
+{
+    m->delivery_ms = ms;
+}
 
 void skua_message_add_key(skua_message *m, const char *key)
 {
@@ -65,21 +74,60 @@ void skua_message_set_property(skua_message *m, const char *name, const char *va
     m->property_count++;
 }
 
-/* --- asked by the user ---------------------------------------------------------------------- */
+/* --- asked by the user ----------------------------------------------------------------- */
 
-const char *skua_message_id(const skua_message *m) { return m->id; }
-const char *skua_message_topic(const skua_message *m) { return m->topic; }
-const char *skua_message_tag(const skua_message *m) { return m->tag; }
-const char *skua_message_group(const skua_message *m) { return m->group; }
-const char *skua_message_broker(const skua_message *m) { return m->broker; }
-const char *skua_message_receipt(const skua_message *m) { return m->receipt; }
-size_t skua_message_key_count(const skua_message *m) { return m->key_count; }
-size_t skua_message_property_count(const skua_message *m) { return m->property_count; }
-int32_t skua_message_queue(const skua_message *m) { return m->queue; }
-int64_t skua_message_offset(const skua_message *m) { return m->offset; }
-int32_t skua_message_attempt(const skua_message *m) { return m->attempt; }
-int64_t skua_message_born_ms(const skua_message *m) { return m->born_ms; }
-int64_t skua_message_store_ms(const skua_message *m) { return m->store_ms; }
+const char *skua_message_id(const skua_message *m)
+{
+    return m->id;
+}
+const char *skua_message_topic(const skua_message *m)
+{
+    return m->topic;
+}
+const char *skua_message_tag(const skua_message *m)
+{
+    return m->tag;
+}
+const char *skua_message_group(const skua_message *m)
+{
+    return m->group;
+}
+const char *skua_message_broker(const skua_message *m)
+{
+    return m->broker;
+}
+const char *skua_message_receipt(const skua_message *m)
+{
+    return m->receipt;
+}
+size_t skua_message_key_count(const skua_message *m)
+{
+    return m->key_count;
+}
+size_t skua_message_property_count(const skua_message *m)
+{
+    return m->property_count;
+}
+int32_t skua_message_queue(const skua_message *m)
+{
+    return m->queue;
+}
+int64_t skua_message_offset(const skua_message *m)
+{
+    return m->offset;
+}
+int32_t skua_message_attempt(const skua_message *m)
+{
+    return m->attempt;
+}
+int64_t skua_message_born_ms(const skua_message *m)
+{
+    return m->born_ms;
+}
+int64_t skua_message_store_ms(const skua_message *m)
+{
+    return m->store_ms;
+}
 
 const void *skua_message_body(const skua_message *m, size_t *len)
 {
@@ -108,7 +156,7 @@ const char *skua_message_property(const skua_message *m, const char *name)
     return NULL;
 }
 
-/* --- lists ------------------------------------------------------------------------------------ */
+/* --- lists ----------------------------------------------------------------------------- */
 
 skua_messages *messages_new(void)
 {
@@ -117,7 +165,10 @@ skua_messages *messages_new(void)
     return list;
 }
 
-size_t skua_messages_count(const skua_messages *list) { return list ? list->count : 0; }
+size_t skua_messages_count(const skua_messages *list)
+{
+    return list ? list->count : 0;
+}
 skua_message *skua_messages_at(const skua_messages *list, size_t index)
 {
     return index < list->count ? list->items[index] : NULL;
@@ -148,7 +199,8 @@ static int64_t time_ms(const Google__Protobuf__Timestamp *t)
 static void copy_properties(skua_message *m, const rmq_message *from)
 {
     for (size_t i = 0; i < from->n_user_properties; i++)
-        skua_message_set_property(m, from->user_properties[i]->key, from->user_properties[i]->value);
+        skua_message_set_property(m, from->user_properties[i]->key,
+                                  from->user_properties[i]->value);
 }
 
 static void copy_keys(skua_message *m, const rmq_system_properties *s)
@@ -210,7 +262,7 @@ void messages_copy(skua_messages *list, const skua_message *from)
         skua_message_set_property(m, p->name, p->value);
 }
 
-/* --- for the wire -------------------------------------------------------------------------------- */
+/* --- for the wire ---------------------------------------------------------------------- */
 
 rmq_resource resource_of(const char *name_space, const char *name)
 {
@@ -236,7 +288,10 @@ static Google__Protobuf__Timestamp *timestamp_in(sk_arena *arena, int64_t ms)
 }
 
 /* The generated types have no const: what they point to here is only read. */
-static void *unconst(const void *p) { return (void *)(uintptr_t)p; }
+static void *unconst(const void *p)
+{
+    return (void *)(uintptr_t)p;
+}
 
 static void fill_system(rmq_system_properties *s, const skua_message *m, sk_arena *arena)
 {

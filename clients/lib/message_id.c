@@ -71,7 +71,10 @@ static void find_mac(uint8_t mac[6])
 
 static uint8_t machine[6];
 static pthread_once_t machine_once = PTHREAD_ONCE_INIT;
-static void find_machine(void) { find_mac(machine); }
+static void find_machine(void)
+{
+    find_mac(machine);
+}
 
 void message_id_next(char out[ID_TEXT])
 {

@@ -43,7 +43,7 @@ struct send {
     void *arg;
 };
 
-/* --- life ----------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------ */
 
 struct skua_status skua_producer_new(skua_client *client, skua_producer **out)
 {
@@ -83,7 +83,7 @@ static void send_finish(struct send *s, struct skua_status status)
     leave(p);
 }
 
-/* --- choosing ---------------------------------------------------------------------------------- */
+/* --- choosing -------------------------------------------------------------------------- */
 
 static bool was_tried(const struct send *s, const struct peer *peer)
 {
@@ -128,10 +128,13 @@ static bool takes_type(const struct route_queue *q, rmq_message_type type)
     return q->types == 0 || (q->types & (1u << (unsigned)type)) || (q->types & 1u);
 }
 
-/* --- attempts ----------------------------------------------------------------------------------- */
+/* --- attempts -------------------------------------------------------------------------- */
 
 static void attempt(struct send *s);
-static void on_timer(void *arg) { attempt(arg); }
+static void on_timer(void *arg)
+{
+    attempt(arg);
+}
 
 static void attempt_after(struct send *s, uint64_t delay_ms)
 {
@@ -173,9 +176,12 @@ static void retry_or_finish(struct send *s, struct skua_status status)
     if (backoff > BACKOFF_MAX_MS) backoff = BACKOFF_MAX_MS;
     renew_route(s);
     const struct route_queue *next = choose(s);
-    if (status.code == SKUA_BUSY) attempt_after(s, backoff);
-    else if (next && was_tried(s, next->peer)) attempt_after(s, AGAIN_MS * s->attempt);
-    else attempt(s);
+    if (status.code == SKUA_BUSY)
+        attempt_after(s, backoff);
+    else if (next && was_tried(s, next->peer))
+        attempt_after(s, AGAIN_MS * s->attempt);
+    else
+        attempt(s);
 }
 
 /* Entries tell about each message; the top about the request. */
@@ -224,8 +230,9 @@ static void on_sent(void *arg, const struct rpc_outcome *outcome, struct sk_slic
     ProtobufCAllocator allocator = sk_proto_allocator(arena);
     rmq_send_message_response *response = rmq_send_message_response_unpack(&allocator, bytes);
     bool answered = response != NULL;
-    status = answered ? read_entries(s, response)
-                      : status_make(SKUA_INTERNAL, 0, "%s: an undecodable answer", s->queue->broker);
+    status = answered
+                 ? read_entries(s, response)
+                 : status_make(SKUA_INTERNAL, 0, "%s: an undecodable answer", s->queue->broker);
     sk_arena_free(arena);
 
     if (status.code == SKUA_OK) {
@@ -248,8 +255,8 @@ static void attempt(struct send *s)
     struct member *m = &s->producer->member;
     s->queue = choose(s);
     if (!s->queue) {
-        send_finish(s, status_make(SKUA_DENIED, RMQ_CODE_FORBIDDEN, "topic %s has no writable queue",
-                                   s->topic));
+        send_finish(s, status_make(SKUA_DENIED, RMQ_CODE_FORBIDDEN,
+                                   "topic %s has no writable queue", s->topic));
         return;
     }
     if (!takes_type(s->queue, s->type)) {
@@ -267,11 +274,13 @@ static void on_routed(void *arg, const struct skua_status *status, struct route 
 {
     struct send *s = arg;
     s->route = route_take;
-    if (status->code != SKUA_OK) send_finish(s, *status);
-    else attempt(s);
+    if (status->code != SKUA_OK)
+        send_finish(s, *status);
+    else
+        attempt(s);
 }
 
-/* --- the three ways to send ------------------------------------------------------------------------ */
+/* --- the three ways to send ------------------------------------------------------------ */
 
 static struct skua_status check(skua_message *const *messages, size_t count)
 {
@@ -368,8 +377,8 @@ struct sync_send {
     size_t count;
 };
 
-static void on_sync(void *arg, const struct skua_status *status, const struct skua_receipt *receipts,
-                    size_t count)
+static void on_sync(void *arg, const struct skua_status *status,
+                    const struct skua_receipt *receipts, size_t count)
 {
     struct sync_send *s = arg;
     if (s->receipts && count) memcpy(s->receipts, receipts, count * sizeof *receipts);

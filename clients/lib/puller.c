@@ -19,7 +19,7 @@ struct skua_puller {
     struct place *places; /* guarded by lock */
 };
 
-/* --- life --------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------ */
 
 struct skua_status skua_puller_new(skua_client *client, const char *group, skua_puller **out)
 {
@@ -43,7 +43,7 @@ void skua_puller_free(skua_puller *p)
     free(p);
 }
 
-/* --- queues --------------------------------------------------------------------------------- */
+/* --- queues ---------------------------------------------------------------------------- */
 
 struct skua_status skua_puller_queues(skua_puller *p, const char *topic, struct skua_queue **out,
                                       size_t *count)
@@ -108,7 +108,7 @@ static struct rpc_options options_of(skua_puller *p, uint64_t more_ms)
     return member_options(&p->member, p->member.client->options.request_timeout_ms + more_ms);
 }
 
-/* --- offsets ------------------------------------------------------------------------------------ */
+/* --- offsets --------------------------------------------------------------------------- */
 
 struct skua_status skua_puller_query_offset(skua_puller *p, const struct skua_queue *queue,
                                             enum skua_offset what, int64_t time_ms, int64_t *out)
@@ -144,7 +144,8 @@ static struct skua_status need_group(const skua_puller *p)
                                          "a puller without a group has no committed offset");
 }
 
-struct skua_status skua_puller_commit(skua_puller *p, const struct skua_queue *queue, int64_t offset)
+struct skua_status skua_puller_commit(skua_puller *p, const struct skua_queue *queue,
+                                      int64_t offset)
 {
     struct peer *peer;
     struct about a;
@@ -164,7 +165,8 @@ struct skua_status skua_puller_commit(skua_puller *p, const struct skua_queue *q
     return sk_ok(s) ? status_from_reply(response->status, "commit offset") : status_from_base(s);
 }
 
-struct skua_status skua_puller_committed(skua_puller *p, const struct skua_queue *queue, int64_t *out)
+struct skua_status skua_puller_committed(skua_puller *p, const struct skua_queue *queue,
+                                         int64_t *out)
 {
     struct peer *peer;
     struct about a;
@@ -186,7 +188,7 @@ struct skua_status skua_puller_committed(skua_puller *p, const struct skua_queue
     return status;
 }
 
-/* --- pulling ------------------------------------------------------------------------------------------ */
+/* --- pulling --------------------------------------------------------------------------- */
 
 struct pull {
     struct waiter waiter;
@@ -222,8 +224,9 @@ static const struct rmq_messaging_service_pull_message_handler pull_handler = {
     .closed = on_closed,
 };
 
-static struct skua_status pull_once(skua_puller *p, struct pull *pull, const struct skua_queue *queue,
-                                    int64_t offset, size_t max, uint64_t wait_ms)
+static struct skua_status pull_once(skua_puller *p, struct pull *pull,
+                                    const struct skua_queue *queue, int64_t offset, size_t max,
+                                    uint64_t wait_ms)
 {
     struct about a;
     about_queue(&a, p, queue);
@@ -254,7 +257,8 @@ static struct skua_status pull_once(skua_puller *p, struct pull *pull, const str
 }
 
 struct skua_status skua_puller_pull(skua_puller *p, const struct skua_queue *queue, int64_t offset,
-                                    size_t max, uint64_t wait_ms, skua_messages **out, int64_t *next)
+                                    size_t max, uint64_t wait_ms, skua_messages **out,
+                                    int64_t *next)
 {
     struct pull pull = {.broker = queue->broker};
     struct skua_status s = peer_of(p, queue, &pull.peer);
@@ -265,7 +269,8 @@ struct skua_status skua_puller_pull(skua_puller *p, const struct skua_queue *que
     uint64_t end = sk_mono_us(clock) + wait_ms * 1000;
     for (;;) {
         uint64_t now = sk_mono_us(clock), left = end > now ? (end - now) / 1000 : 0;
-        s = pull_once(p, &pull, queue, offset, max ? max : 1, left > PULL_MAX_MS ? PULL_MAX_MS : left);
+        s = pull_once(p, &pull, queue, offset, max ? max : 1,
+                      left > PULL_MAX_MS ? PULL_MAX_MS : left);
         if (s.code != SKUA_OK || pull.list->count || pull.next != offset) break;
         if (sk_mono_us(clock) >= end) break;
     }
@@ -281,7 +286,7 @@ struct skua_status skua_puller_pull(skua_puller *p, const struct skua_queue *que
     return s;
 }
 
-/* --- a place in each queue -------------------------------------------------------------------------------- */
+/* --- a place in each queue ------------------------------------------------------------- */
 
 static struct place *find_place(skua_puller *p, const struct skua_queue *q)
 {
@@ -306,7 +311,8 @@ void skua_puller_seek(skua_puller *p, const struct skua_queue *queue, int64_t of
     sk_mutex_unlock(&p->lock);
 }
 
-static struct skua_status current_place(skua_puller *p, const struct skua_queue *queue, int64_t *out)
+static struct skua_status current_place(skua_puller *p, const struct skua_queue *queue,
+                                        int64_t *out)
 {
     sk_mutex_lock(&p->lock);
     struct place *place = find_place(p, queue);

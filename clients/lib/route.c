@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- routes --------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------- */
 
 struct route *route_ref(struct route *r)
 {
@@ -35,10 +35,14 @@ void route_unref(struct route *r)
 static unsigned permission_bits(rmq_permission p)
 {
     switch (p) {
-    case RMQ_PERMISSION_READ: return SKUA_READ;
-    case RMQ_PERMISSION_WRITE: return SKUA_WRITE;
-    case RMQ_PERMISSION_READ_WRITE: return SKUA_READ | SKUA_WRITE;
-    default: return 0;
+    case RMQ_PERMISSION_READ:
+        return SKUA_READ;
+    case RMQ_PERMISSION_WRITE:
+        return SKUA_WRITE;
+    case RMQ_PERMISSION_READ_WRITE:
+        return SKUA_READ | SKUA_WRITE;
+    default:
+        return 0;
     }
 }
 
@@ -99,7 +103,7 @@ struct route *route_from_response(skua_client *client, const rmq_query_route_res
     return r;
 }
 
-/* --- rounds ------------------------------------------------------------------------------------- */
+/* --- rounds ---------------------------------------------------------------------------- */
 
 static void on_route(void *arg, const struct rpc_outcome *outcome,
                      const rmq_query_route_response *response);
@@ -197,7 +201,7 @@ static void on_route(void *arg, const struct rpc_outcome *outcome,
     tell(waiters, why, route);
 }
 
-/* --- the cache ------------------------------------------------------------------------------------- */
+/* --- the cache ------------------------------------------------------------------------- */
 
 static struct route_entry *entry_of(skua_client *client, const char *topic)
 {
@@ -279,7 +283,8 @@ void routes_tick(skua_client *client, uint64_t now_us)
 void routes_done(skua_client *client)
 {
     struct route_entry *e, *next;
-    HASH_ITER(hh, client->routes, e, next) {
+    HASH_ITER(hh, client->routes, e, next)
+    {
         HASH_DEL(client->routes, e);
         route_unref(e->route);
         free(e->topic);

@@ -26,17 +26,29 @@ static const struct {
     [SKUA_INTERNAL] = {"SKUA_INTERNAL", "a bug: please report it"},
 };
 
-static bool known(enum skua_code code) { return (unsigned)code < sizeof codes / sizeof codes[0]; }
+static bool known(enum skua_code code)
+{
+    return (unsigned)code < sizeof codes / sizeof codes[0];
+}
 
-const char *skua_code_name(enum skua_code code) { return known(code) ? codes[code].name : "SKUA_?"; }
-const char *skua_code_text(enum skua_code code) { return known(code) ? codes[code].text : "unknown"; }
+const char *skua_code_name(enum skua_code code)
+{
+    return known(code) ? codes[code].name : "SKUA_?";
+}
+const char *skua_code_text(enum skua_code code)
+{
+    return known(code) ? codes[code].text : "unknown";
+}
 
 const char *skua_status_text(const struct skua_status *s)
 {
     return s->detail[0] ? s->detail : skua_code_text(s->code);
 }
 
-const char *skua_version(void) { return SKUA_VERSION; }
+const char *skua_version(void)
+{
+    return SKUA_VERSION;
+}
 
 struct skua_status status_make(enum skua_code code, int32_t reply, const char *format, ...)
 {
@@ -115,8 +127,9 @@ struct skua_status status_from_reply(const rmq_status *reply, const char *doing)
 {
     if (!reply) return status_make(SKUA_INTERNAL, 0, "%s: the answer has no status", doing);
     if (reply->code == RMQ_CODE_OK) return OK_STATUS;
-    return status_make(code_of_reply((int32_t)reply->code), (int32_t)reply->code, "%s: %s%s%s", doing,
-                       rmq_code_name((int)reply->code), reply->message[0] ? ": " : "", reply->message);
+    return status_make(code_of_reply((int32_t)reply->code), (int32_t)reply->code, "%s: %s%s%s",
+                       doing, rmq_code_name((int)reply->code), reply->message[0] ? ": " : "",
+                       reply->message);
 }
 
 struct skua_status status_from_call(const struct rpc_outcome *outcome, const rmq_status *reply,
@@ -136,9 +149,13 @@ bool status_is_retriable(const struct skua_status *s)
     case SKUA_TIMEOUT:
     case SKUA_UNAVAILABLE:
     case SKUA_CANCELLED:
-    case SKUA_INTERNAL: return true;
-    case SKUA_NOT_FOUND: return s->reply == RMQ_CODE_TOPIC_NOT_FOUND;
-    case SKUA_DENIED: return s->reply == RMQ_CODE_FORBIDDEN;
-    default: return false;
+    case SKUA_INTERNAL:
+        return true;
+    case SKUA_NOT_FOUND:
+        return s->reply == RMQ_CODE_TOPIC_NOT_FOUND;
+    case SKUA_DENIED:
+        return s->reply == RMQ_CODE_FORBIDDEN;
+    default:
+        return false;
     }
 }

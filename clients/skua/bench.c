@@ -10,7 +10,10 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-uint64_t bench_now(void) { return sk_mono_us(sk_clock_real()); }
+uint64_t bench_now(void)
+{
+    return sk_mono_us(sk_clock_real());
+}
 
 /* User and system time of a process, from /proc; 0 if it cannot be read. */
 static uint64_t cpu_of(int64_t pid)
@@ -29,7 +32,7 @@ static uint64_t cpu_of(int64_t pid)
     return (user + system) * (uint64_t)(1000000 / sysconf(_SC_CLK_TCK));
 }
 
-/* --- begin ------------------------------------------------------------------------------------ */
+/* --- begin ----------------------------------------------------------------------------- */
 
 static void ensure_group(struct bench *b, const char *broker)
 {
@@ -37,7 +40,8 @@ static void ensure_group(struct bench *b, const char *broker)
     bool created;
     snprintf(group.name, sizeof group.name, "%s", b->group);
     snprintf(group.broker, sizeof group.broker, "%s", broker);
-    struct skua_status ignored = skua_admin_create_group(b->connections[0].client, &group, &created);
+    struct skua_status ignored =
+        skua_admin_create_group(b->connections[0].client, &group, &created);
     (void)ignored; /* there already, or the receive will say what is wrong */
 }
 
@@ -75,7 +79,8 @@ static bool open_connection(struct bench *b, struct connection *c, int *exit)
     return s.code == SKUA_OK;
 }
 
-bool bench_begin(struct bench *b, struct cli *cli, const char *default_topic, bool consumes, int *exit)
+bool bench_begin(struct bench *b, struct cli *cli, const char *default_topic, bool consumes,
+                 int *exit)
 {
     *b = (struct bench){
         .cli = cli,
@@ -111,7 +116,7 @@ void bench_start(struct bench *b)
     b->end_us = b->count == UINT64_MAX ? b->begun_us + b->duration_us : UINT64_MAX;
 }
 
-/* --- counting ------------------------------------------------------------------------------------ */
+/* --- counting -------------------------------------------------------------------------- */
 
 uint64_t bench_claim(struct bench *b, uint64_t want)
 {
@@ -162,7 +167,7 @@ void bench_threads(struct bench *b, void *(*body)(void *))
     free(threads);
 }
 
-/* --- reporting --------------------------------------------------------------------------------------- */
+/* --- reporting ------------------------------------------------------------------------- */
 
 static const struct {
     const char *key;
@@ -201,13 +206,12 @@ static void print_json(struct bench *b, const struct result *r)
             latency, percentiles[i].key,
             json_integer((json_int_t)histogram_percentile(r->latency, percentiles[i].percent)));
     json_object_set_new(latency, "max", json_integer((json_int_t)histogram_max(r->latency)));
-    json_t *o = json_pack(
-        "{s:I, s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I}", "messages", (json_int_t)r->done, "errors",
-        (json_int_t)r->failed, "seconds", r->seconds, "messages_per_second",
-        (double)r->done / r->seconds, "bytes_per_second",
-        (double)r->done * (double)b->size / r->seconds, "latency_us", latency, "size",
-        (json_int_t)b->size, "in_flight", (json_int_t)b->in_flight, "connections",
-        (json_int_t)b->connection_count);
+    json_t *o = json_pack("{s:I, s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I}", "messages",
+                          (json_int_t)r->done, "errors", (json_int_t)r->failed, "seconds",
+                          r->seconds, "messages_per_second", (double)r->done / r->seconds,
+                          "bytes_per_second", (double)r->done * (double)b->size / r->seconds,
+                          "latency_us", latency, "size", (json_int_t)b->size, "in_flight",
+                          (json_int_t)b->in_flight, "connections", (json_int_t)b->connection_count);
     if (b->batch) json_object_set_new(o, "batch", json_integer((json_int_t)b->batch));
     if (b->rate) json_object_set_new(o, "rate", json_integer((json_int_t)b->rate));
     if (r->cpu_us_per_message > 0)
@@ -223,8 +227,8 @@ static void print_text(struct bench *b, const struct result *r, const char *word
     fprintf(out, "%s %llu messages of %zu bytes in %.2f s: %.0f messages/s, %s/s\n", word,
             (unsigned long long)r->done, b->size, r->seconds, per_second,
             out_bytes((uint64_t)(per_second * (double)b->size), rate, sizeof rate));
-    fprintf(out, "latency in us: min %llu, mean %.1f", (unsigned long long)histogram_min(r->latency),
-            histogram_mean(r->latency));
+    fprintf(out, "latency in us: min %llu, mean %.1f",
+            (unsigned long long)histogram_min(r->latency), histogram_mean(r->latency));
     for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
         fprintf(out, ", p%g %llu", percentiles[i].percent,
                 (unsigned long long)histogram_percentile(r->latency, percentiles[i].percent));
@@ -241,8 +245,10 @@ int bench_finish(struct bench *b, const char *word)
     if (b->ended_us == b->begun_us) b->ended_us++;
     if (pid) b->cpu_us = cpu_of(pid) - b->cpu_us;
     struct result r = sum_up(b);
-    if (b->cli->json) print_json(b, &r);
-    else print_text(b, &r, word);
+    if (b->cli->json)
+        print_json(b, &r);
+    else
+        print_text(b, &r, word);
     if (r.failed) {
         cli_note(b->cli, "%llu messages failed", (unsigned long long)r.failed);
         exit = cli_fail(b->cli, r.first, NULL);

@@ -18,8 +18,8 @@ struct connection {
     skua_producer *producer;
     skua_consumer *consumer;
     struct sk_mutex lock;
-    histogram *latency;   /* us; guarded by lock */
-    uint64_t done, failed; /* messages; guarded by lock */
+    histogram *latency;       /* us; guarded by lock */
+    uint64_t done, failed;    /* messages; guarded by lock */
     struct skua_status first; /* failure; guarded by lock */
 };
 
@@ -27,21 +27,22 @@ struct bench {
     struct cli *cli;
     const char *topic, *group;
     size_t size, batch, in_flight, connection_count;
-    uint64_t count;      /* messages; UINT64_MAX: until end_us */
-    uint64_t rate;       /* messages a second; 0: as fast as it goes */
+    uint64_t count; /* messages; UINT64_MAX: until end_us */
+    uint64_t rate;  /* messages a second; 0: as fast as it goes */
     uint64_t duration_us, begun_us, end_us, ended_us;
-    uint64_t cpu_us;     /* of --server-pid, at the begin, then during the run */
+    uint64_t cpu_us; /* of --server-pid, at the begin, then during the run */
     struct connection *connections;
     struct sk_mutex lock;
     struct sk_cond changed;
     uint64_t claimed, under_way; /* guarded by lock */
     unsigned char *body;
-    uint64_t run;        /* this run's number, in latency bodies */
+    uint64_t run; /* this run's number, in latency bodies */
 };
 
 uint64_t bench_now(void);
 
-/* Read the flags, connect, make the topic (and group, if not NULL). False: the error was printed. */
+/* Read the flags, connect, make the topic (and group, if not NULL). False: the error was printed.
+ */
 bool bench_begin(struct bench *b, struct cli *cli, const char *default_topic, bool consumes,
                  int *exit);
 /* Begin to measure. */

@@ -35,7 +35,7 @@ enum cli_exit {
 #undef X
 };
 
-/* --- the table ---------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------- */
 
 enum flag_kind {
     FLAG_SWITCH,  /* no value */
@@ -110,7 +110,7 @@ struct cli_noun {
 extern const struct cli_noun cli_nouns[];
 extern const size_t cli_noun_count;
 
-/* --- one invocation ----------------------------------------------------------------- */
+/* --- one invocation -------------------------------------------------------------------- */
 
 /* What another room has to give: `skua dev` holds servers, and the client must not. */
 struct cli_hooks {
@@ -151,7 +151,7 @@ const char *cli_text(const struct cli *cli, const char *flag);
 int64_t cli_number(const struct cli *cli, const char *flag);
 const struct cli_values *cli_all(const struct cli *cli, const char *flag);
 
-/* --- saying what went wrong ----------------------------------------------------------- */
+/* --- saying what went wrong ------------------------------------------------------------ */
 
 /* Print an error and its hint ("what to type next") on `err`, as text or JSON; return `code`.
  * `hint` may be NULL. */
@@ -174,7 +174,7 @@ enum { CLI_RUN = -1 };
 int cli_parse(struct cli *cli, int argc, const char *const *argv, const char *env_servers);
 void cli_done(struct cli *cli);
 
-/* --- value.c -------------------------------------------------------------------------- */
+/* --- value.c --------------------------------------------------------------------------- */
 
 /* Check and convert one value; false with a sentence in `why`. */
 bool cli_convert(const struct flag *flag, const char *text, int64_t *number, char *why,
@@ -184,21 +184,21 @@ bool cli_convert(const struct flag *flag, const char *text, int64_t *number, cha
 enum offset_form { OFFSET_NUMBER, OFFSET_BEGINNING, OFFSET_END, OFFSET_TIME };
 enum offset_form cli_offset_form(const char *text);
 
-/* --- suggest.c ------------------------------------------------------------------------ */
+/* --- suggest.c ------------------------------------------------------------------------- */
 
 /* The closest of the words, or NULL when none is close. */
 const char *cli_did_you_mean(const char *typed, const char *const *words, size_t count);
 /* The same, after what other tools call it: "ls" means list; may be two words: "topic list". */
 const char *cli_suggest(const char *typed, const char *const *words, size_t count);
 
-/* --- help.c ----------------------------------------------------------------------------- */
+/* --- help.c ---------------------------------------------------------------------------- */
 
 void cli_help_overview(FILE *out);
 void cli_help_noun(FILE *out, const char *noun);
 void cli_help_command(FILE *out, const struct command *command);
 void cli_help_markdown(FILE *out);
 
-/* --- the commands, one per row ------------------------------------------------------------ */
+/* --- the commands, one per row --------------------------------------------------------- */
 
 command_fn cmd_topic_create, cmd_topic_list, cmd_topic_describe, cmd_topic_delete;
 command_fn cmd_group_create, cmd_group_list, cmd_group_describe, cmd_group_delete;

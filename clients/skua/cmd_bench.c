@@ -21,7 +21,7 @@ enum {
     PATIENCE = 5, /* times QUIET_MS without a message that must come */
 };
 
-/* --- closed loop -------------------------------------------------------------------------------- */
+/* --- closed loop ----------------------------------------------------------------------- */
 
 struct lane {
     struct connection *connection;
@@ -33,8 +33,8 @@ struct lane {
 
 static void lane_next(struct lane *lane);
 
-static void on_lane(void *arg, const struct skua_status *status, const struct skua_receipt *receipts,
-                    size_t count)
+static void on_lane(void *arg, const struct skua_status *status,
+                    const struct skua_receipt *receipts, size_t count)
 {
     struct lane *lane = arg;
     (void)receipts;
@@ -58,7 +58,8 @@ static void lane_next(struct lane *lane)
     }
     for (size_t i = 0; i < lane->count; i++) skua_message_set_id(lane->messages[i], "");
     lane->begun_us = bench_now();
-    skua_producer_send_async(lane->connection->producer, lane->messages, lane->count, on_lane, lane);
+    skua_producer_send_async(lane->connection->producer, lane->messages, lane->count, on_lane,
+                             lane);
 }
 
 static struct lane *lane_new(struct bench *b, struct connection *c, bool measured)
@@ -111,7 +112,7 @@ void bench_send_closed(struct bench *b, bool measured)
     free(lanes);
 }
 
-/* --- open loop ------------------------------------------------------------------------------------- */
+/* --- open loop ------------------------------------------------------------------------- */
 
 struct shot {
     struct connection *connection;
@@ -120,8 +121,8 @@ struct shot {
     size_t count;
 };
 
-static void on_shot(void *arg, const struct skua_status *status, const struct skua_receipt *receipts,
-                    size_t count)
+static void on_shot(void *arg, const struct skua_status *status,
+                    const struct skua_receipt *receipts, size_t count)
 {
     struct shot *shot = arg;
     struct bench *b = shot->connection->bench;
@@ -182,7 +183,7 @@ void bench_send_open(struct bench *b, bool stamped)
     sk_mutex_unlock(&b->lock);
 }
 
-/* --- send -------------------------------------------------------------------------------------------- */
+/* --- send ------------------------------------------------------------------------------ */
 
 int cmd_bench_send(struct cli *cli)
 {
@@ -192,12 +193,14 @@ int cmd_bench_send(struct cli *cli)
     b.batch = (size_t)cli_number(cli, "batch");
     b.rate = (uint64_t)cli_number(cli, "rate");
     bench_start(&b);
-    if (b.rate) bench_send_open(&b, false);
-    else bench_send_closed(&b, true);
+    if (b.rate)
+        bench_send_open(&b, false);
+    else
+        bench_send_closed(&b, true);
     return bench_finish(&b, "sent");
 }
 
-/* --- receive ------------------------------------------------------------------------------------------- */
+/* --- receive --------------------------------------------------------------------------- */
 
 static void *receive_loop(void *arg)
 {
@@ -248,7 +251,7 @@ int cmd_bench_receive(struct cli *cli)
     return bench_finish(&b, "received and acknowledged");
 }
 
-/* --- latency ---------------------------------------------------------------------------------------------- */
+/* --- latency --------------------------------------------------------------------------- */
 
 /* Record the messages of this run; others, left by an earlier one, are only taken away. */
 static void record_arrivals(struct connection *c, const skua_messages *list, uint64_t now)
@@ -317,7 +320,8 @@ int cmd_bench_latency(struct cli *cli)
     bench_threads(&b, arrival_loop);
     sk_thread_join(sender);
     uint64_t arrived = bench_total(&b);
-    const struct skua_status missing = {.code = SKUA_TIMEOUT, .detail = "some messages did not arrive"};
+    const struct skua_status missing = {.code = SKUA_TIMEOUT,
+                                        .detail = "some messages did not arrive"};
     if (arrived < b.claimed) bench_record(&b.connections[0], b.claimed - arrived, 0, &missing);
     return bench_finish(&b, "received");
 }

@@ -4,7 +4,7 @@
 
 #include "output.h"
 
-/* --- route ---------------------------------------------------------------------------------- */
+/* --- route ----------------------------------------------------------------------------- */
 
 static const char *permission_name(unsigned p)
 {
@@ -17,7 +17,9 @@ static json_t *types_of(unsigned bits)
     static const struct {
         enum skua_message_type type;
         const char *name;
-    } types[] = {{SKUA_NORMAL, "normal"}, {SKUA_FIFO, "fifo"}, {SKUA_DELAY, "delay"},
+    } types[] = {{SKUA_NORMAL, "normal"},
+                 {SKUA_FIFO, "fifo"},
+                 {SKUA_DELAY, "delay"},
                  {SKUA_TRANSACTION, "transaction"}};
     json_t *array = json_array();
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
@@ -71,8 +73,10 @@ int cmd_route(struct cli *cli)
     struct skua_status s = skua_client_route(client, cli->arguments[0], &queues, &count);
     if (s.code == SKUA_OK) {
         qsort(queues, count, sizeof *queues, by_place);
-        if (cli->json) out_json(cli, route_json(cli->arguments[0], queues, count));
-        else print_route(cli, queues, count);
+        if (cli->json)
+            out_json(cli, route_json(cli->arguments[0], queues, count));
+        else
+            print_route(cli, queues, count);
     } else {
         exit = cli_fail(cli, s, NULL);
     }
@@ -81,7 +85,7 @@ int cmd_route(struct cli *cli)
     return exit;
 }
 
-/* --- cluster ------------------------------------------------------------------------------------ */
+/* --- cluster --------------------------------------------------------------------------- */
 
 static const char *state_of(const struct skua_broker *b)
 {
@@ -90,17 +94,18 @@ static const char *state_of(const struct skua_broker *b)
 
 static json_t *broker_json(const struct skua_broker *b)
 {
-    json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I}", "cluster", b->cluster,
-                          "broker", b->name, "broker_id", (int)b->id, "address", b->address,
-                          "tls_address", b->tls_address, "version", b->version, "state", state_of(b),
-                          "topics", (int)b->topics, "silent_ms", (json_int_t)b->silent_ms);
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:I}", "cluster", b->cluster, "broker",
+                  b->name, "broker_id", (int)b->id, "address", b->address, "tls_address",
+                  b->tls_address, "version", b->version, "state", state_of(b), "topics",
+                  (int)b->topics, "silent_ms", (json_int_t)b->silent_ms);
     if (!b->reached) return o;
-    json_t *more = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "flush", b->flush, "uptime_ms",
-        (json_int_t)b->uptime_ms, "log_bytes", (json_int_t)b->log_bytes, "log_tail",
-        (json_int_t)b->log_tail, "log_flushed", (json_int_t)b->log_flushed, "groups",
-        (json_int_t)b->groups, "clients", (json_int_t)b->clients, "waiting_receives",
-        (json_int_t)b->waiting_receives, "disk_used_percent", (int)b->disk_used_percent);
+    json_t *more =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "flush", b->flush, "uptime_ms",
+                  (json_int_t)b->uptime_ms, "log_bytes", (json_int_t)b->log_bytes, "log_tail",
+                  (json_int_t)b->log_tail, "log_flushed", (json_int_t)b->log_flushed, "groups",
+                  (json_int_t)b->groups, "clients", (json_int_t)b->clients, "waiting_receives",
+                  (json_int_t)b->waiting_receives, "disk_used_percent", (int)b->disk_used_percent);
     json_object_update(o, more);
     json_decref(more);
     return o;
@@ -108,9 +113,9 @@ static json_t *broker_json(const struct skua_broker *b)
 
 static void print_cluster(struct cli *cli, const struct skua_broker *brokers, size_t count)
 {
-    static const char *const titles[] = {"CLUSTER",  "BROKER",   ">ID",    "ADDRESS", "STATE",
-                                         "VERSION",  ">TOPICS",  ">CLIENTS", ">LOG",  ">DISK",
-                                         "FLUSH"};
+    static const char *const titles[] = {"CLUSTER", "BROKER",  ">ID",     "ADDRESS",
+                                         "STATE",   "VERSION", ">TOPICS", ">CLIENTS",
+                                         ">LOG",    ">DISK",   "FLUSH"};
     struct out_table table;
     char bytes[32];
     out_table_begin(&table, cli, titles, 11);
@@ -124,11 +129,15 @@ static void print_cluster(struct cli *cli, const struct skua_broker *brokers, si
         out_cell(&table, "%s", state_of(b));
         out_cell(&table, "%s", b->version);
         out_cell(&table, "%d", b->topics);
-        if (b->reached) out_cell(&table, "%llu", (unsigned long long)b->clients);
-        else out_cell(&table, "-");
+        if (b->reached)
+            out_cell(&table, "%llu", (unsigned long long)b->clients);
+        else
+            out_cell(&table, "-");
         out_cell(&table, "%s", b->reached ? out_bytes(b->log_bytes, bytes, sizeof bytes) : "-");
-        if (b->reached) out_cell(&table, "%u%%", b->disk_used_percent);
-        else out_cell(&table, "-");
+        if (b->reached)
+            out_cell(&table, "%u%%", b->disk_used_percent);
+        else
+            out_cell(&table, "-");
         out_cell(&table, "%s", b->flush);
     }
     out_table_end(&table, cli, true);
@@ -156,7 +165,7 @@ int cmd_cluster(struct cli *cli)
     return exit;
 }
 
-/* --- version --------------------------------------------------------------------------------------- */
+/* --- version --------------------------------------------------------------------------- */
 
 int cmd_version(struct cli *cli)
 {

@@ -20,9 +20,11 @@ int cmd_group_create(struct cli *cli)
             bool created = false;
             snprintf(group.broker, sizeof group.broker, "%s", targets.brokers[i].name);
             struct skua_status s = skua_admin_create_group(client, &group, &created);
-            if (s.code != SKUA_OK) exit = cli_fail(cli, s, NULL);
-            else json_array_append_new(brokers, json_pack("{s:s, s:b}", "broker", group.broker,
-                                                          "created", (int)created));
+            if (s.code != SKUA_OK)
+                exit = cli_fail(cli, s, NULL);
+            else
+                json_array_append_new(brokers, json_pack("{s:s, s:b}", "broker", group.broker,
+                                                         "created", (int)created));
         }
     }
     if (exit == CLI_OK)
@@ -30,13 +32,14 @@ int cmd_group_create(struct cli *cli)
                       json_pack("{s:s, s:i, s:b}", "name", group.name, "max_attempts",
                                 (int)group.max_attempts, "orderly", (int)group.orderly),
                       brokers);
-    else json_decref(brokers);
+    else
+        json_decref(brokers);
     free(targets.brokers);
     skua_client_free(client);
     return exit;
 }
 
-/* --- list ------------------------------------------------------------------------------------ */
+/* --- list ------------------------------------------------------------------------------ */
 
 /* Merge one broker's groups into `groups`: {name: {…, brokers: []}}. */
 static void merge_groups(json_t *groups, const struct skua_group *list, size_t count)
@@ -63,7 +66,7 @@ static json_t *sorted(json_t *objects)
     size_t count = json_object_size(objects), i = 0;
     const char **names = calloc(count + 1, sizeof *names), *name;
     json_t *array = json_array(), *value;
-    json_object_foreach (objects, name, value) names[i++] = name;
+    json_object_foreach(objects, name, value) names[i++] = name;
     qsort(names, count, sizeof *names, by_name);
     for (i = 0; i < count; i++) json_array_append(array, json_object_get(objects, names[i]));
     free(names);
@@ -77,7 +80,8 @@ static void print_groups(struct cli *cli, json_t *array)
     size_t i;
     json_t *g;
     out_table_begin(&table, cli, titles, 4);
-    json_array_foreach (array, i, g) {
+    json_array_foreach(array, i, g)
+    {
         char names[1024] = "";
         json_t *brokers = json_object_get(g, "brokers");
         for (size_t b = 0; b < json_array_size(brokers); b++) {
@@ -105,16 +109,21 @@ int cmd_group_list(struct cli *cli)
         for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
             struct skua_group *list = NULL;
             size_t count = 0;
-            struct skua_status s = skua_admin_groups(client, targets.brokers[i].name, &list, &count);
-            if (s.code == SKUA_OK) merge_groups(groups, list, count);
-            else exit = cli_fail(cli, s, NULL);
+            struct skua_status s =
+                skua_admin_groups(client, targets.brokers[i].name, &list, &count);
+            if (s.code == SKUA_OK)
+                merge_groups(groups, list, count);
+            else
+                exit = cli_fail(cli, s, NULL);
             free(list);
         }
     }
     if (exit == CLI_OK) {
         json_t *array = sorted(groups);
-        if (cli->json) out_json(cli, json_pack("{s:O}", "groups", array));
-        else print_groups(cli, array);
+        if (cli->json)
+            out_json(cli, json_pack("{s:O}", "groups", array));
+        else
+            print_groups(cli, array);
         json_decref(array);
     }
     json_decref(groups);
@@ -123,7 +132,7 @@ int cmd_group_list(struct cli *cli)
     return exit;
 }
 
-/* --- describe ------------------------------------------------------------------------------------ */
+/* --- describe -------------------------------------------------------------------------- */
 
 struct description {
     struct skua_group group;
@@ -146,12 +155,13 @@ static void add_description(json_t *object, const struct description *d)
     for (size_t i = 0; i < d->queue_count; i++) {
         const struct skua_group_queue *q = &d->queues[i];
         lag += q->lag;
-        json_array_append_new(
-            json_object_get(object, "queues"),
-            json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I}", "topic", q->topic, "id", (int)q->id,
-                      "broker", d->group.broker, "min_offset", (json_int_t)q->min_offset, "max_offset",
-                      (json_int_t)q->max_offset, "committed_offset", (json_int_t)q->committed_offset,
-                      "inflight", (json_int_t)q->inflight, "lag", (json_int_t)q->lag));
+        json_array_append_new(json_object_get(object, "queues"),
+                              json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I}", "topic",
+                                        q->topic, "id", (int)q->id, "broker", d->group.broker,
+                                        "min_offset", (json_int_t)q->min_offset, "max_offset",
+                                        (json_int_t)q->max_offset, "committed_offset",
+                                        (json_int_t)q->committed_offset, "inflight",
+                                        (json_int_t)q->inflight, "lag", (json_int_t)q->lag));
     }
     json_object_set_new(object, "lag", json_integer(lag));
     for (size_t i = 0; i < d->client_count; i++) {
@@ -165,15 +175,16 @@ static void add_description(json_t *object, const struct description *d)
 
 static void print_queues(struct cli *cli, json_t *queues)
 {
-    static const char *const titles[] = {"TOPIC",       "BROKER",     ">QUEUE", ">MIN OFFSET",
+    static const char *const titles[] = {"TOPIC",       "BROKER",     ">QUEUE",     ">MIN OFFSET",
                                          ">MAX OFFSET", ">COMMITTED", ">IN FLIGHT", ">LAG"};
-    static const char *const numbers[] = {"id",        "min_offset", "max_offset", "committed_offset",
-                                          "inflight",  "lag"};
+    static const char *const numbers[] = {
+        "id", "min_offset", "max_offset", "committed_offset", "inflight", "lag"};
     struct out_table table;
     size_t i;
     json_t *q;
     out_table_begin(&table, cli, titles, 8);
-    json_array_foreach (queues, i, q) {
+    json_array_foreach(queues, i, q)
+    {
         out_row(&table);
         out_cell(&table, "%s", json_string_value(json_object_get(q, "topic")));
         out_cell(&table, "%s", json_string_value(json_object_get(q, "broker")));
@@ -193,7 +204,8 @@ static void print_clients(struct cli *cli, json_t *clients)
     if (json_array_size(clients) == 0) return;
     fputc('\n', cli->out);
     out_table_begin(&table, cli, titles, 5);
-    json_array_foreach (clients, i, c) {
+    json_array_foreach(clients, i, c)
+    {
         out_row(&table);
         for (size_t k = 0; k < 5; k++)
             out_cell(&table, "%s", json_string_value(json_object_get(c, keys[k])));
@@ -241,8 +253,10 @@ int cmd_group_describe(struct cli *cli)
         }
         if (exit == CLI_OK && !found) exit = cli_fail(cli, missing, NULL);
     }
-    if (exit == CLI_OK && cli->json) out_json(cli, json_incref(object));
-    else if (exit == CLI_OK) print_description(cli, object);
+    if (exit == CLI_OK && cli->json)
+        out_json(cli, json_incref(object));
+    else if (exit == CLI_OK)
+        print_description(cli, object);
     json_decref(object);
     free(targets.brokers);
     skua_client_free(client);

@@ -9,7 +9,7 @@
 #include "output.h"
 #include "progress.h"
 
-/* --- send ------------------------------------------------------------------------------------ */
+/* --- send ------------------------------------------------------------------------------ */
 
 enum { WINDOW = 256, WINDOW_BYTES = 64 << 20, READ_BYTES = 65536, BODY_MAX = 4194304 };
 
@@ -30,8 +30,8 @@ struct sending {
     uint64_t failed;
 };
 
-static void on_sent(void *arg, const struct skua_status *status, const struct skua_receipt *receipts,
-                    size_t count)
+static void on_sent(void *arg, const struct skua_status *status,
+                    const struct skua_receipt *receipts, size_t count)
 {
     struct slot *slot = arg;
     struct sending *s = slot->owner;
@@ -106,11 +106,12 @@ static bool read_body(struct cli *cli, struct sk_buffer *out, int *exit)
                                : "skua send needs --body TEXT or --file FILE");
         return false;
     }
-    if (text) sk_buffer_put(out, text, strlen(text));
-    else if (!read_file(cli, file, out, exit)) return false;
+    if (text)
+        sk_buffer_put(out, text, strlen(text));
+    else if (!read_file(cli, file, out, exit))
+        return false;
     if (out->len == 0) {
-        *exit = cli_error(cli, CLI_USAGE, "a message needs at least one byte",
-                          "the body is empty");
+        *exit = cli_error(cli, CLI_USAGE, "a message needs at least one byte", "the body is empty");
         return false;
     }
     if (out->len > BODY_MAX) {
@@ -159,10 +160,14 @@ static void send_all(struct cli *cli, skua_producer *producer, const struct sk_b
 static const char *send_hint(int32_t reply)
 {
     switch (reply) {
-    case 40014: return "skua send sends normal messages; skua topic describe TOPIC shows its type";
-    case 40007: return "choose another --property name";
-    case 43101: return "send large values in the body instead";
-    default: return NULL;
+    case 40014:
+        return "skua send sends normal messages; skua topic describe TOPIC shows its type";
+    case 40007:
+        return "choose another --property name";
+    case 43101:
+        return "send large values in the body instead";
+    default:
+        return NULL;
     }
 }
 
@@ -190,7 +195,8 @@ int cmd_send(struct cli *cli)
         if (status.code != SKUA_OK) {
             if (s->count > 1)
                 cli_note(cli, "%llu of %llu messages were sent",
-                         (unsigned long long)(s->printed - s->failed), (unsigned long long)s->count);
+                         (unsigned long long)(s->printed - s->failed),
+                         (unsigned long long)s->count);
             exit = cli_fail(cli, status, send_hint(status.reply));
         }
         skua_producer_free(producer);
@@ -203,7 +209,7 @@ int cmd_send(struct cli *cli)
     return exit;
 }
 
-/* --- printing messages ----------------------------------------------------------------------------- */
+/* --- printing messages ----------------------------------------------------------------- */
 
 static void print_messages(struct cli *cli, const skua_messages *list, size_t count, bool delivered,
                            bool first)
@@ -217,7 +223,7 @@ static void print_messages(struct cli *cli, const skua_messages *list, size_t co
     fflush(cli->out);
 }
 
-/* --- receive ------------------------------------------------------------------------------------------ */
+/* --- receive --------------------------------------------------------------------------- */
 
 static int receive_all(struct cli *cli, skua_consumer *consumer)
 {
@@ -242,8 +248,9 @@ static int receive_all(struct cli *cli, skua_consumer *consumer)
         if (ack) s = skua_consumer_ack_all(consumer, list);
         skua_messages_free(list);
         if (s.code != SKUA_OK)
-            return cli_fail(cli, s, "the group may get these messages again; a longer --invisible "
-                                    "leaves more time");
+            return cli_fail(cli, s,
+                            "the group may get these messages again; a longer --invisible "
+                            "leaves more time");
         if (ferror(cli->out)) return CLI_FAILURE;
     }
     return CLI_OK;
@@ -264,7 +271,7 @@ int cmd_receive(struct cli *cli)
     return exit;
 }
 
-/* --- pull ----------------------------------------------------------------------------------------------- */
+/* --- pull ------------------------------------------------------------------------------ */
 
 /* The queue that --queue and --broker name; several brokers may have it. */
 static bool find_queue(struct cli *cli, skua_puller *puller, struct skua_queue *out, int *exit)
@@ -306,10 +313,12 @@ static struct skua_status find_offset(struct cli *cli, skua_puller *puller,
     switch (cli_offset_form(cli_text(cli, "offset"))) {
     case OFFSET_BEGINNING:
         return skua_puller_query_offset(puller, queue, SKUA_OFFSET_BEGINNING, 0, out);
-    case OFFSET_END: return skua_puller_query_offset(puller, queue, SKUA_OFFSET_END, 0, out);
+    case OFFSET_END:
+        return skua_puller_query_offset(puller, queue, SKUA_OFFSET_END, 0, out);
     case OFFSET_TIME:
         return skua_puller_query_offset(puller, queue, SKUA_OFFSET_TIMESTAMP, number, out);
-    case OFFSET_NUMBER: break;
+    case OFFSET_NUMBER:
+        break;
     }
     *out = number;
     return (struct skua_status){.code = SKUA_OK};
@@ -339,8 +348,8 @@ static int pull_all(struct cli *cli, skua_puller *puller, const struct skua_queu
         at = next;
     }
     if (s.code == SKUA_OK) return CLI_OK;
-    return cli_fail(cli, s, s.reply == 40019 ? "skua topic describe TOPIC shows what each queue has"
-                                             : NULL);
+    return cli_fail(
+        cli, s, s.reply == 40019 ? "skua topic describe TOPIC shows what each queue has" : NULL);
 }
 
 int cmd_pull(struct cli *cli)
@@ -351,8 +360,10 @@ int cmd_pull(struct cli *cli)
     skua_client *client = out_connect(cli, &exit);
     if (!client) return exit;
     struct skua_status s = skua_puller_new(client, NULL, &puller);
-    if (s.code != SKUA_OK) exit = cli_fail(cli, s, NULL);
-    else if (find_queue(cli, puller, &queue, &exit)) exit = pull_all(cli, puller, &queue);
+    if (s.code != SKUA_OK)
+        exit = cli_fail(cli, s, NULL);
+    else if (find_queue(cli, puller, &queue, &exit))
+        exit = pull_all(cli, puller, &queue);
     skua_puller_free(puller);
     skua_client_free(client);
     return exit;

@@ -9,9 +9,9 @@
 static const char *kind_name(uint8_t kind)
 {
     static const char *const names[] = {
-        [1] = "topic", [2] = "topic_deleted", [3] = "group",  [4] = "group_deleted",
-        [5] = "message", [6] = "deliver",     [7] = "ack",    [8] = "change",
-        [9] = "renew", [10] = "release",      [11] = "seek",
+        [1] = "topic",   [2] = "topic_deleted", [3] = "group", [4] = "group_deleted",
+        [5] = "message", [6] = "deliver",       [7] = "ack",   [8] = "change",
+        [9] = "renew",   [10] = "release",      [11] = "seek",
     };
     return kind < sizeof names / sizeof names[0] && names[kind] ? names[kind] : "unknown";
 }
@@ -20,8 +20,8 @@ static int store_failed(struct cli *cli, struct sk_status s, const char *dir)
 {
     char hint[300];
     if (s.code == SK_NOT_FOUND)
-        return cli_error(cli, CLI_NOT_FOUND, "DIR is what --data named when the broker ran",
-                         "%s", sk_status_text(&s));
+        return cli_error(cli, CLI_NOT_FOUND, "DIR is what --data named when the broker ran", "%s",
+                         sk_status_text(&s));
     if (s.code == SK_EXISTS)
         return cli_error(cli, CLI_FAILURE, "stop the broker first", "%s", sk_status_text(&s));
     snprintf(hint, sizeof hint, "skua verify %s says what is wrong and where", dir);
@@ -37,7 +37,7 @@ static bool is_directory(struct cli *cli, const char *dir, int *exit)
     return false;
 }
 
-/* --- verify ------------------------------------------------------------------------------------ */
+/* --- verify ---------------------------------------------------------------------------- */
 
 struct findings {
     struct cli *cli;
@@ -51,9 +51,9 @@ static void on_finding(void *arg, bool is_error, const char *file, uint64_t posi
     if (!f->cli->json)
         fprintf(f->cli->out, "%s  %s, position %llu: %s\n", is_error ? "WRONG" : "note", file,
                 (unsigned long long)position, detail);
-    json_array_append_new(f->array, json_pack("{s:b, s:s, s:I, s:s}", "error", (int)is_error, "file",
-                                              file, "position", (json_int_t)position, "detail",
-                                              detail));
+    json_array_append_new(f->array,
+                          json_pack("{s:b, s:s, s:I, s:s}", "error", (int)is_error, "file", file,
+                                    "position", (json_int_t)position, "detail", detail));
 }
 
 int cmd_verify(struct cli *cli)
@@ -67,10 +67,11 @@ int cmd_verify(struct cli *cli)
     struct sk_status s = sk_store_verify(dir, NULL, on_finding, &findings, &r);
     bool whole = sk_ok(s) || s.code == SK_CORRUPT;
     if (whole && cli->json) {
-        out_json(cli, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:O}", "ok", (int)sk_ok(s), "records",
-                                (json_int_t)r.records, "bytes", (json_int_t)r.bytes, "segments",
-                                (json_int_t)r.segments, "snapshots", (json_int_t)r.snapshots,
-                                "errors", (json_int_t)r.errors, "findings", findings.array));
+        out_json(cli,
+                 json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:O}", "ok", (int)sk_ok(s), "records",
+                           (json_int_t)r.records, "bytes", (json_int_t)r.bytes, "segments",
+                           (json_int_t)r.segments, "snapshots", (json_int_t)r.snapshots, "errors",
+                           (json_int_t)r.errors, "findings", findings.array));
     } else if (whole) {
         fprintf(cli->out, "%s: %llu records, %s in %llu segments, %llu snapshots, %llu errors\n",
                 sk_ok(s) ? "whole" : "DAMAGED", (unsigned long long)r.records,
@@ -84,7 +85,7 @@ int cmd_verify(struct cli *cli)
                      "%s: %llu errors", dir, (unsigned long long)r.errors);
 }
 
-/* --- dump ---------------------------------------------------------------------------------------- */
+/* --- dump ------------------------------------------------------------------------------ */
 
 struct dump {
     struct cli *cli;
@@ -123,8 +124,10 @@ static bool on_record(void *arg, const struct sk_record *record)
     struct dump *d = arg;
     if (!d->cli->json && !d->shown)
         fprintf(d->cli->out, "%12s  %8s  %s\n", "POSITION", "SIZE", "RECORD");
-    if (d->cli->json) out_json(d->cli, record_json(record));
-    else print_record(d->cli, record);
+    if (d->cli->json)
+        out_json(d->cli, record_json(record));
+    else
+        print_record(d->cli, record);
     d->shown = true;
     return --d->left > 0 && !ferror(d->cli->out);
 }

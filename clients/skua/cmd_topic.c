@@ -9,11 +9,16 @@
 const char *type_name(enum skua_message_type type)
 {
     switch (type) {
-    case SKUA_NORMAL: return "normal";
-    case SKUA_FIFO: return "fifo";
-    case SKUA_DELAY: return "delay";
-    case SKUA_TRANSACTION: return "transaction";
-    case SKUA_MIXED: return "mixed";
+    case SKUA_NORMAL:
+        return "normal";
+    case SKUA_FIFO:
+        return "fifo";
+    case SKUA_DELAY:
+        return "delay";
+    case SKUA_TRANSACTION:
+        return "transaction";
+    case SKUA_MIXED:
+        return "mixed";
     }
     return "unknown";
 }
@@ -24,7 +29,7 @@ static const char *permission_name(unsigned p)
     return names[p & 3];
 }
 
-/* --- which brokers --------------------------------------------------------------------------- */
+/* --- which brokers --------------------------------------------------------------------- */
 
 /* Of the flags --broker and --cluster, the primaries that they leave. */
 static bool is_meant(struct cli *cli, const struct skua_broker *b, const char *cluster)
@@ -53,13 +58,14 @@ bool admin_targets(struct cli *cli, skua_client *client, bool by_broker, bool by
     }
     if (kept == 0) {
         const char *broker = by_broker ? cli_text(cli, "broker") : NULL;
-        *exit = count && (broker || cluster)
-                    ? cli_error(cli, CLI_NOT_FOUND, "skua cluster shows the brokers and clusters",
-                                "there is no broker%s%s%s%s", broker ? " " : "", broker ? broker : "",
-                                cluster ? " in cluster " : "", cluster ? cluster : "")
-                    : cli_error(cli, CLI_UNAVAILABLE,
-                                "start one with --namesrv pointing here, then look: skua cluster",
-                                "no broker is registered with the name server");
+        *exit =
+            count && (broker || cluster)
+                ? cli_error(cli, CLI_NOT_FOUND, "skua cluster shows the brokers and clusters",
+                            "there is no broker%s%s%s%s", broker ? " " : "", broker ? broker : "",
+                            cluster ? " in cluster " : "", cluster ? cluster : "")
+                : cli_error(cli, CLI_UNAVAILABLE,
+                            "start one with --namesrv pointing here, then look: skua cluster",
+                            "no broker is registered with the name server");
         free(all);
         return false;
     }
@@ -67,7 +73,7 @@ bool admin_targets(struct cli *cli, skua_client *client, bool by_broker, bool by
     return true;
 }
 
-/* --- create ------------------------------------------------------------------------------------- */
+/* --- create ---------------------------------------------------------------------------- */
 
 static enum skua_message_type type_of(const char *name)
 {
@@ -87,7 +93,8 @@ void print_created(struct cli *cli, const char *kind, json_t *object_take, json_
     }
     size_t i;
     json_t *b;
-    json_array_foreach (brokers_take, i, b) {
+    json_array_foreach(brokers_take, i, b)
+    {
         bool created = json_is_true(json_object_get(b, "created"));
         fprintf(cli->out, "%s %s %s on %s\n", kind,
                 json_string_value(json_object_get(object_take, "name")),
@@ -133,9 +140,11 @@ int cmd_topic_create(struct cli *cli)
             bool created = false;
             snprintf(topic.broker, sizeof topic.broker, "%s", targets.brokers[i].name);
             struct skua_status s = skua_admin_create_topic(client, &topic, &created);
-            if (s.code != SKUA_OK) exit = cli_fail(cli, s, NULL);
-            else json_array_append_new(brokers, json_pack("{s:s, s:b}", "broker", topic.broker,
-                                                          "created", (int)created));
+            if (s.code != SKUA_OK)
+                exit = cli_fail(cli, s, NULL);
+            else
+                json_array_append_new(brokers, json_pack("{s:s, s:b}", "broker", topic.broker,
+                                                         "created", (int)created));
         }
     }
     if (exit == CLI_OK) {
@@ -152,7 +161,7 @@ int cmd_topic_create(struct cli *cli)
     return exit;
 }
 
-/* --- list ------------------------------------------------------------------------------------------- */
+/* --- list ------------------------------------------------------------------------------ */
 
 static void print_topics(struct cli *cli, const struct skua_topic *topics, size_t count)
 {
@@ -180,8 +189,10 @@ static void print_topics(struct cli *cli, const struct skua_topic *topics, size_
                                                "type", type_name(topics[first].type), "queues",
                                                (int)topics[first].queues, "brokers", brokers));
     }
-    if (cli->json) out_json(cli, json_pack("{s:O}", "topics", array));
-    else out_table_end(&table, cli, true);
+    if (cli->json)
+        out_json(cli, json_pack("{s:O}", "topics", array));
+    else
+        out_table_end(&table, cli, true);
     json_decref(array);
 }
 
@@ -193,14 +204,16 @@ int cmd_topic_list(struct cli *cli)
     struct skua_topic *topics = NULL;
     size_t count = 0;
     struct skua_status s = skua_admin_topics(client, cli_text(cli, "cluster"), &topics, &count);
-    if (s.code == SKUA_OK) print_topics(cli, topics, count);
-    else exit = cli_fail(cli, s, NULL);
+    if (s.code == SKUA_OK)
+        print_topics(cli, topics, count);
+    else
+        exit = cli_fail(cli, s, NULL);
     free(topics);
     skua_client_free(client);
     return exit;
 }
 
-/* --- describe ------------------------------------------------------------------------------------------ */
+/* --- describe -------------------------------------------------------------------------- */
 
 /* Add one broker's part to `object` (its settings come from the first). */
 static void add_description(json_t *object, const struct skua_topic *t,
@@ -220,7 +233,8 @@ static void add_description(json_t *object, const struct skua_topic *t,
 
 static void print_description(struct cli *cli, json_t *object)
 {
-    static const char *const titles[] = {"BROKER", ">QUEUE", ">MIN OFFSET", ">MAX OFFSET", ">MESSAGES"};
+    static const char *const titles[] = {"BROKER", ">QUEUE", ">MIN OFFSET", ">MAX OFFSET",
+                                         ">MESSAGES"};
     struct out_table table;
     size_t i;
     json_t *q;
@@ -228,7 +242,8 @@ static void print_description(struct cli *cli, json_t *object)
             json_string_value(json_object_get(object, "type")),
             json_string_value(json_object_get(object, "permission")));
     out_table_begin(&table, cli, titles, 5);
-    json_array_foreach (json_object_get(object, "queues"), i, q) {
+    json_array_foreach(json_object_get(object, "queues"), i, q)
+    {
         json_int_t min = json_integer_value(json_object_get(q, "min_offset"));
         json_int_t max = json_integer_value(json_object_get(q, "max_offset"));
         out_row(&table);
@@ -270,23 +285,25 @@ int cmd_topic_describe(struct cli *cli)
         }
         if (exit == CLI_OK && !found) exit = cli_fail(cli, missing, NULL);
     }
-    if (exit == CLI_OK && cli->json) out_json(cli, json_incref(object));
-    else if (exit == CLI_OK) print_description(cli, object);
+    if (exit == CLI_OK && cli->json)
+        out_json(cli, json_incref(object));
+    else if (exit == CLI_OK)
+        print_description(cli, object);
     json_decref(object);
     free(targets.brokers);
     skua_client_free(client);
     return exit;
 }
 
-/* --- delete ------------------------------------------------------------------------------------------------ */
+/* --- delete ---------------------------------------------------------------------------- */
 
 bool confirmed(struct cli *cli, const char *kind, int *exit)
 {
     if (cli_has(cli, "yes")) return true;
     if (isatty(fileno(cli->in)) != 1 || isatty(fileno(cli->err)) != 1) {
         *exit = cli_error(cli, CLI_USAGE, "add --yes if you are sure",
-                          "deleting %s %s cannot be undone, and there is no terminal to ask on", kind,
-                          cli->arguments[0]);
+                          "deleting %s %s cannot be undone, and there is no terminal to ask on",
+                          kind, cli->arguments[0]);
         return false;
     }
     char answer[16] = "";
@@ -314,8 +331,10 @@ int delete_everywhere(struct cli *cli, const char *kind, delete_fn *fn)
             struct skua_status s = fn(client, targets.brokers[i].name, cli->arguments[0]);
             if (s.code == SKUA_OK)
                 json_array_append_new(brokers, json_string(targets.brokers[i].name));
-            else if (s.code == SKUA_NOT_FOUND) missing = s;
-            else exit = cli_fail(cli, s, NULL);
+            else if (s.code == SKUA_NOT_FOUND)
+                missing = s;
+            else
+                exit = cli_fail(cli, s, NULL);
         }
         if (exit == CLI_OK && json_array_size(brokers) == 0) exit = cli_fail(cli, missing, NULL);
     }

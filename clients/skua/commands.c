@@ -5,6 +5,8 @@
  * function that it names. */
 #include "cli.h"
 
+/* clang-format off */
+
 #define TOPIC_ARGUMENT {"TOPIC", FLAG_NAME, false, "the topic"}
 
 const struct cli_noun cli_nouns[] = {

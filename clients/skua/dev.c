@@ -26,7 +26,7 @@
 #include "output.h"
 #include "service/boot.h"
 
-/* --- settings ---------------------------------------------------------------------------------- */
+/* --- settings -------------------------------------------------------------------------- */
 
 /* "~/.local/share/skua/dev", made with its parents. */
 static char *default_data(void)
@@ -44,7 +44,8 @@ static struct sk_status make_directories(const char *path)
         if (*at && *at != '/') continue;
         char kept = *at;
         *at = 0;
-        if (mkdir(copy, 0700) != 0 && errno != EEXIST) s = sk_errno(errno, "make directory %s", copy);
+        if (mkdir(copy, 0700) != 0 && errno != EEXIST)
+            s = sk_errno(errno, "make directory %s", copy);
         *at = kept;
         if (!kept) break;
     }
@@ -55,7 +56,8 @@ static struct sk_status make_directories(const char *path)
 /* Can a listener have this port of 127.0.0.1? */
 static bool is_free(int port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
@@ -84,8 +86,10 @@ static struct sk_status load(struct cli *cli, sk_config *config, const char *dat
 {
     char tls[288] = "";
     const char *asked_tls = cli_text(cli, "listen-tls");
-    if (!asked_tls) default_tls(cli_text(cli, "listen"), tls);
-    else if (strcmp(asked_tls, "off") != 0) snprintf(tls, sizeof tls, "%s", asked_tls);
+    if (!asked_tls)
+        default_tls(cli_text(cli, "listen"), tls);
+    else if (strcmp(asked_tls, "off") != 0)
+        snprintf(tls, sizeof tls, "%s", asked_tls);
 
     const struct setting settings[] = {
         {"name", "dev"},
@@ -110,11 +114,20 @@ static struct sk_status load(struct cli *cli, sk_config *config, const char *dat
     return SK_SUCCESS;
 }
 
-/* --- serving ---------------------------------------------------------------------------------------- */
+/* --- serving --------------------------------------------------------------------------- */
 
-static void free_table_p(sk_route_table **table) { sk_route_table_free(*table); }
-static void free_server_p(rpc_server **server) { rpc_server_free(*server); }
-static void close_broker_p(sk_broker **broker) { sk_broker_close(*broker); }
+static void free_table_p(sk_route_table **table)
+{
+    sk_route_table_free(*table);
+}
+static void free_server_p(rpc_server **server)
+{
+    rpc_server_free(*server);
+}
+static void close_broker_p(sk_broker **broker)
+{
+    sk_broker_close(*broker);
+}
 
 /* The disk failed: stop as on SIGTERM, and say so. */
 struct failure {
@@ -153,7 +166,8 @@ static void print_try_this(struct cli *cli, const char *address)
 {
     char flag[300] = "";
     if (cli->json || isatty(STDERR_FILENO) != 1) return;
-    if (strcmp(address, "127.0.0.1:8081") != 0) snprintf(flag, sizeof flag, " --namesrv %s", address);
+    if (strcmp(address, "127.0.0.1:8081") != 0)
+        snprintf(flag, sizeof flag, " --namesrv %s", address);
     fprintf(cli->err,
             "\nTry this in another terminal:\n"
             "  skua send hello --body world%s\n"
@@ -204,8 +218,8 @@ static int failed(struct cli *cli, struct sk_status s)
         return cli_error(cli, CLI_FAILURE, "another broker runs there: stop it, or give --data DIR",
                          "%s", text);
     if (strstr(text, "address") || strstr(text, "bind") || strstr(text, "in use"))
-        return cli_error(cli, CLI_FAILURE, "choose another one: skua dev --listen 127.0.0.1:0", "%s",
-                         text);
+        return cli_error(cli, CLI_FAILURE, "choose another one: skua dev --listen 127.0.0.1:0",
+                         "%s", text);
     return cli_error(cli, CLI_FAILURE, "skua verify DIR checks a data directory", "%s", text);
 }
 

@@ -5,8 +5,10 @@
 
 const char *cli_command_name(const struct command *c, char *buffer, size_t room)
 {
-    if (c) snprintf(buffer, room, "skua %s%s%s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "");
-    else snprintf(buffer, room, "skua");
+    if (c)
+        snprintf(buffer, room, "skua %s%s%s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "");
+    else
+        snprintf(buffer, room, "skua");
     return buffer;
 }
 
@@ -48,8 +50,10 @@ static void indented(FILE *out, const char *text, const char *indent)
 {
     while (*text) {
         size_t len = strcspn(text, "\n");
-        if (len) fprintf(out, "%s%.*s\n", indent, (int)len, text);
-        else fputc('\n', out);
+        if (len)
+            fprintf(out, "%s%.*s\n", indent, (int)len, text);
+        else
+            fputc('\n', out);
         text += len + (text[len] == '\n');
     }
 }
@@ -95,8 +99,10 @@ void cli_help_noun(FILE *out, const char *noun)
 static void exit_codes(FILE *out, bool markdown)
 {
 #define X(name, number, word, text)                                                                \
-    if (markdown) fprintf(out, "| %d | `%s` | %s |\n", number, word, text);                         \
-    else fprintf(out, "  %d  %-12s %s\n", number, word, text);
+    if (markdown)                                                                                  \
+        fprintf(out, "| %d | `%s` | %s |\n", number, word, text);                                  \
+    else                                                                                           \
+        fprintf(out, "  %d  %-12s %s\n", number, word, text);
     CLI_EXIT_CODES(X)
 #undef X
 }
@@ -111,12 +117,13 @@ void cli_help_overview(FILE *out)
                  "  skua dev                                    (in one terminal)\n"
                  "  skua send hello --body world                (in another)\n"
                  "  skua receive hello --group readers\n");
-    fprintf(out, "\nEvery command takes --namesrv HOST:PORT[,...] (or NAMESRV_ADDR; default 127.0.0.1:8081)\n"
+    fprintf(out, "\nEvery command takes --namesrv HOST:PORT[,...] (or NAMESRV_ADDR; default "
+                 "127.0.0.1:8081)\n"
                  "and -o table|json. skua COMMAND --help has flags and examples.\n\nExit codes:\n");
     exit_codes(out, false);
 }
 
-/* --- docs/cli.md ------------------------------------------------------------------------------- */
+/* --- docs/cli.md ----------------------------------------------------------------------- */
 
 static void markdown_text(FILE *out, const char *text)
 {
@@ -174,14 +181,17 @@ static void markdown_command(FILE *out, const struct command *c)
 
 void cli_help_markdown(FILE *out)
 {
-    fprintf(out, "# skua: the command line\n\n"
-                 "Made from the command table by `skua help --markdown`; a test compares the two.\n\n"
-                 "    skua COMMAND [VERB] [ARGUMENT] [flags]\n\n"
-                 "Results go to stdout; errors, each with a hint what to type next, to stderr. With `-o json`\n"
-                 "errors are JSON too: `{\"error\":{\"exit\":3,\"code\":\"not_found\",\"reply\":40402,"
-                 "\"message\":…,\"hint\":…}}`.\n"
-                 "JSON keys are never renamed or removed; new ones may come. Progress is shown only on a\n"
-                 "terminal; `NO_COLOR` is obeyed.\n\n| exit code | | |\n|---|---|---|\n");
+    fprintf(
+        out,
+        "# skua: the command line\n\n"
+        "Made from the command table by `skua help --markdown`; a test compares the two.\n\n"
+        "    skua COMMAND [VERB] [ARGUMENT] [flags]\n\n"
+        "Results go to stdout; errors, each with a hint what to type next, to stderr. With `-o "
+        "json`\n"
+        "errors are JSON too: `{\"error\":{\"exit\":3,\"code\":\"not_found\",\"reply\":40402,"
+        "\"message\":…,\"hint\":…}}`.\n"
+        "JSON keys are never renamed or removed; new ones may come. Progress is shown only on a\n"
+        "terminal; `NO_COLOR` is obeyed.\n\n| exit code | | |\n|---|---|---|\n");
     exit_codes(out, true);
     markdown_flags(out, "flag of every command", cli_common_flags, SIZE_MAX);
     markdown_flags(out, "flag of commands that connect", cli_connection_flags, SIZE_MAX);

@@ -36,8 +36,14 @@ static uint64_t top_of(size_t slot)
     return ((uint64_t)(place + HALF + 1) << shift) - 1;
 }
 
-histogram *histogram_new(void) { return sk_zalloc(1, sizeof(histogram)); }
-void histogram_free(histogram *h) { free(h); }
+histogram *histogram_new(void)
+{
+    return sk_zalloc(1, sizeof(histogram));
+}
+void histogram_free(histogram *h)
+{
+    free(h);
+}
 
 void histogram_record(histogram *h, uint64_t value)
 {
@@ -58,10 +64,22 @@ void histogram_add(histogram *to, const histogram *from)
     to->sum += from->sum;
 }
 
-uint64_t histogram_count(const histogram *h) { return h->count; }
-uint64_t histogram_min(const histogram *h) { return h->min; }
-uint64_t histogram_max(const histogram *h) { return h->max; }
-double histogram_mean(const histogram *h) { return h->count ? h->sum / (double)h->count : 0; }
+uint64_t histogram_count(const histogram *h)
+{
+    return h->count;
+}
+uint64_t histogram_min(const histogram *h)
+{
+    return h->min;
+}
+uint64_t histogram_max(const histogram *h)
+{
+    return h->max;
+}
+double histogram_mean(const histogram *h)
+{
+    return h->count ? h->sum / (double)h->count : 0;
+}
 
 uint64_t histogram_percentile(const histogram *h, double percent)
 {

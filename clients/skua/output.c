@@ -10,13 +10,14 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
-/* --- errors ------------------------------------------------------------------------------ */
+/* --- errors ---------------------------------------------------------------------------- */
 
 static const char *exit_word(enum cli_exit code)
 {
     switch (code) {
 #define X(name, number, word, text)                                                                \
-    case name: return word;
+    case name:                                                                                     \
+        return word;
         CLI_EXIT_CODES(X)
 #undef X
     }
@@ -58,11 +59,16 @@ int cli_error(struct cli *cli, enum cli_exit code, const char *hint, const char 
 static enum cli_exit exit_of(enum skua_code code)
 {
     switch (code) {
-    case SKUA_OK: return CLI_OK;
-    case SKUA_NOT_FOUND: return CLI_NOT_FOUND;
-    case SKUA_UNAVAILABLE: return CLI_UNAVAILABLE;
-    case SKUA_TIMEOUT: return CLI_TIMEOUT;
-    default: return CLI_FAILURE;
+    case SKUA_OK:
+        return CLI_OK;
+    case SKUA_NOT_FOUND:
+        return CLI_NOT_FOUND;
+    case SKUA_UNAVAILABLE:
+        return CLI_UNAVAILABLE;
+    case SKUA_TIMEOUT:
+        return CLI_TIMEOUT;
+    default:
+        return CLI_FAILURE;
     }
 }
 
@@ -79,25 +85,35 @@ static const char *hint_for(struct cli *cli, struct skua_status s, char *buffer,
 
     switch (s.code) {
     case SKUA_UNAVAILABLE:
-        snprintf(buffer, room, "start a broker here: skua dev; or name yours: --namesrv HOST:PORT "
-                               "(now %s)", cli_text(cli, "namesrv"));
+        snprintf(buffer, room,
+                 "start a broker here: skua dev; or name yours: --namesrv HOST:PORT "
+                 "(now %s)",
+                 cli_text(cli, "namesrv"));
         return buffer;
     case SKUA_TIMEOUT:
-        return "try again, or wait longer: --timeout SECONDS; skua cluster shows how the brokers are";
+        return "try again, or wait longer: --timeout SECONDS; skua cluster shows how the brokers "
+               "are";
     case SKUA_NOT_FOUND:
         if (s.reply == 40403 || about_group)
-            snprintf(buffer, room, "skua group list shows the groups; make it: skua group create %s",
-                     about_group ? name : group ? group : "GROUP");
-        else snprintf(buffer, room, "skua topic list shows the topics; make it: skua topic create %s", name);
+            snprintf(buffer, room,
+                     "skua group list shows the groups; make it: skua group create %s",
+                     about_group ? name
+                     : group     ? group
+                                 : "GROUP");
+        else
+            snprintf(buffer, room,
+                     "skua topic list shows the topics; make it: skua topic create %s", name);
         return buffer;
     case SKUA_EXISTS:
-        snprintf(buffer, room, "skua %s describe %s shows it; skua %s delete %s removes it", noun, name,
-                 noun, name);
+        snprintf(buffer, room, "skua %s describe %s shows it; skua %s delete %s removes it", noun,
+                 name, noun, name);
         return buffer;
     case SKUA_UNIMPLEMENTED:
         return "is it a Skua server? this command needs one; skua version, skua cluster";
-    case SKUA_FULL: return "make room on the broker's disk, or shorten its retention";
-    case SKUA_BUSY: return "try again in a moment; skua cluster shows how the brokers are";
+    case SKUA_FULL:
+        return "make room on the broker's disk, or shorten its retention";
+    case SKUA_BUSY:
+        return "try again in a moment; skua cluster shows how the brokers are";
     default:
         snprintf(buffer, room, "skua %s%s%s --help", noun, *verb ? " " : "", verb);
         return buffer;
@@ -137,7 +153,7 @@ int cli_main(int argc, const char *const *argv, const char *env_servers,
     return code;
 }
 
-/* --- JSON -------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------ */
 
 void out_json(struct cli *cli, json_t *value_take)
 {
@@ -179,8 +195,10 @@ void out_json_body(json_t *object, const char *text_key, const char *base64_key,
 static void set_text(json_t *object, const char *key, const char *text)
 {
     json_t *value = json_string(text);
-    if (!value) out_json_body(object, NULL, key, text, strlen(text));
-    else json_object_set_new(object, key, value);
+    if (!value)
+        out_json_body(object, NULL, key, text, strlen(text));
+    else
+        json_object_set_new(object, key, value);
 }
 
 json_t *out_message_json(const skua_message *m, bool delivered)
@@ -215,7 +233,7 @@ json_t *out_message_json(const skua_message *m, bool delivered)
     return o;
 }
 
-/* --- tables ---------------------------------------------------------------------------------------- */
+/* --- tables ---------------------------------------------------------------------------- */
 
 void out_table_begin(struct out_table *t, struct cli *cli, const char *const *titles, size_t count)
 {
@@ -226,8 +244,8 @@ void out_table_begin(struct out_table *t, struct cli *cli, const char *const *ti
     for (size_t i = 0; i < count; i++) {
         bool right = titles[i][0] == '>';
         int flags = right ? SCOLS_FL_RIGHT : i + 1 == count ? SCOLS_FL_TRUNC : 0;
-        scols_table_new_column(t->table, titles[i] + right, 0, isatty(fileno(cli->out)) == 1 ? flags
-                                                                  : flags & SCOLS_FL_RIGHT);
+        scols_table_new_column(t->table, titles[i] + right, 0,
+                               isatty(fileno(cli->out)) == 1 ? flags : flags & SCOLS_FL_RIGHT);
     }
 }
 
@@ -285,7 +303,8 @@ const char *out_bytes(uint64_t bytes, char *buffer, size_t room)
 
 void out_messages_table(struct cli *cli, const skua_messages *list, size_t count, bool headings)
 {
-    static const char *const titles[] = {"MESSAGE ID", "BROKER", ">QUEUE", ">OFFSET", "TAG", "BODY"};
+    static const char *const titles[] = {"MESSAGE ID", "BROKER", ">QUEUE",
+                                         ">OFFSET",    "TAG",    "BODY"};
     struct out_table t;
     out_table_begin(&t, cli, titles, 6);
     for (size_t i = 0; i < count; i++) {
@@ -303,7 +322,7 @@ void out_messages_table(struct cli *cli, const skua_messages *list, size_t count
     out_table_end(&t, cli, headings);
 }
 
-/* --- connecting ---------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------ */
 
 skua_client *out_connect(struct cli *cli, int *exit)
 {

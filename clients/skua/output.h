@@ -38,9 +38,10 @@ void out_json_body(json_t *object, const char *text_key, const char *base64_key,
 json_t *out_message_json(const skua_message *message, bool delivered);
 void out_messages_table(struct cli *cli, const skua_messages *list, size_t count, bool headings);
 
-/* --- the client of a command ---------------------------------------------------------------- */
+/* --- the client of a command ----------------------------------------------------------- */
 
-/* A client for the flags of this invocation. On failure the error was printed: *exit is the code. */
+/* A client for the flags of this invocation. On failure the error was printed: *exit is the code.
+ */
 skua_client *out_connect(struct cli *cli, int *exit);
 
 #endif

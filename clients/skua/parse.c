@@ -14,7 +14,7 @@
 
 enum { WORD_MAX = 40 };
 
-/* --- the flags of one command ------------------------------------------------------------------ */
+/* --- the flags of one command ---------------------------------------------------------- */
 
 static size_t flag_lists(const struct command *command, const struct flag *lists[3])
 {
@@ -31,7 +31,8 @@ static void allocate_values(struct cli *cli)
     size_t list_count = flag_lists(cli->command, lists), total = 0;
     cli->values = sk_zalloc(CLI_FLAGS + 16, sizeof *cli->values);
     for (size_t i = 0; i < list_count; i++)
-        for (size_t j = 0; lists[i][j].name && (lists[i] != cli->command->flags || j < CLI_FLAGS); j++)
+        for (size_t j = 0; lists[i][j].name && (lists[i] != cli->command->flags || j < CLI_FLAGS);
+             j++)
             cli->values[total++].flag = &lists[i][j];
     cli->value_count = total;
 }
@@ -60,7 +61,10 @@ const struct cli_values *cli_all(const struct cli *cli, const char *flag)
     return v;
 }
 
-bool cli_has(const struct cli *cli, const char *flag) { return cli_all(cli, flag)->count > 0; }
+bool cli_has(const struct cli *cli, const char *flag)
+{
+    return cli_all(cli, flag)->count > 0;
+}
 
 const char *cli_text(const struct cli *cli, const char *flag)
 {
@@ -123,8 +127,10 @@ static int unknown_flag(struct cli *cli, const char *typed)
 
     const char *meant = cli_did_you_mean(dashless, words, cli->value_count);
     cli_command_name(cli->command, name, sizeof name);
-    if (meant) snprintf(hint, sizeof hint, "did you mean --%s?", meant);
-    else snprintf(hint, sizeof hint, "%s --help lists its flags", name);
+    if (meant)
+        snprintf(hint, sizeof hint, "did you mean --%s?", meant);
+    else
+        snprintf(hint, sizeof hint, "%s --help lists its flags", name);
     return cli_error(cli, CLI_USAGE, hint, "%s has no flag %s", name, bare);
 }
 
@@ -157,7 +163,7 @@ static int parse_flag(struct cli *cli, int argc, const char *const *argv, int *a
     return set_value(cli, v, argv[++*at], NULL);
 }
 
-/* --- arguments --------------------------------------------------------------------------------- */
+/* --- arguments ------------------------------------------------------------------------- */
 
 static int add_argument(struct cli *cli, size_t *count, const char *text)
 {
@@ -184,7 +190,8 @@ static int check_complete(struct cli *cli, size_t arguments)
     const struct argument *missing = &c->arguments[arguments];
     if (missing->name && !missing->optional) {
         snprintf(hint, sizeof hint, "for example: %s", c->examples[0]);
-        return cli_error(cli, CLI_USAGE, hint, "%s needs %s, %s", name, missing->name, missing->help);
+        return cli_error(cli, CLI_USAGE, hint, "%s needs %s, %s", name, missing->name,
+                         missing->help);
     }
     for (size_t i = 0; i < cli->value_count; i++) {
         const struct flag *f = cli->values[i].flag;
@@ -195,7 +202,7 @@ static int check_complete(struct cli *cli, size_t arguments)
     return CLI_RUN;
 }
 
-/* --- which command --------------------------------------------------------------------------------- */
+/* --- which command --------------------------------------------------------------------- */
 
 static bool noun_has_verbs(const char *noun)
 {
@@ -241,8 +248,10 @@ static int unknown_verb(struct cli *cli, const char *noun, const char *typed)
         return cli_error(cli, CLI_USAGE, hint, "skua %s needs a verb", noun);
     }
     const char *meant = cli_suggest(typed, words, count);
-    if (meant && !strchr(meant, ' ')) snprintf(hint, sizeof hint, "did you mean: skua %s %s?", noun, meant);
-    else snprintf(hint, sizeof hint, "type: skua %s %s", noun, list);
+    if (meant && !strchr(meant, ' '))
+        snprintf(hint, sizeof hint, "did you mean: skua %s %s?", noun, meant);
+    else
+        snprintf(hint, sizeof hint, "type: skua %s %s", noun, list);
     return cli_error(cli, CLI_USAGE, hint, "there is no command '%s %s'", noun, typed);
 }
 
@@ -263,10 +272,14 @@ static int help(struct cli *cli, int argc, const char *const *argv)
         return CLI_OK;
     }
     const struct command *c = find_command(argv[0], argc > 1 ? argv[1] : NULL);
-    if (c) cli_help_command(cli->out, c);
-    else if (!noun_has_verbs(argv[0])) return unknown_noun(cli, argv[0]);
-    else if (argc > 1) return unknown_verb(cli, argv[0], argv[1]);
-    else cli_help_noun(cli->out, argv[0]);
+    if (c)
+        cli_help_command(cli->out, c);
+    else if (!noun_has_verbs(argv[0]))
+        return unknown_noun(cli, argv[0]);
+    else if (argc > 1)
+        return unknown_verb(cli, argv[0], argv[1]);
+    else
+        cli_help_noun(cli->out, argv[0]);
     return CLI_OK;
 }
 
@@ -317,7 +330,8 @@ int cli_parse(struct cli *cli, int argc, const char *const *argv, const char *en
     if (is_help(noun) || strcmp(noun, "help") == 0) return help(cli, argc - 2, argv + 2);
     if (strcmp(noun, "--version") == 0) noun = "version";
     if (noun[0] == '-')
-        return cli_error(cli, CLI_USAGE, "flags come after the command: skua topic list --namesrv HOST:PORT",
+        return cli_error(cli, CLI_USAGE,
+                         "flags come after the command: skua topic list --namesrv HOST:PORT",
                          "'%s' is not a command", noun);
     if (verb && is_help(verb)) return help(cli, 1, argv + 1);
 

@@ -9,7 +9,10 @@
 
 enum { FIRST_US = 1000 * 1000, AGAIN_US = 200 * 1000 };
 
-static bool is_terminal(FILE *f) { return fileno(f) >= 0 && isatty(fileno(f)) == 1; }
+static bool is_terminal(FILE *f)
+{
+    return fileno(f) >= 0 && isatty(fileno(f)) == 1;
+}
 
 struct progress progress_begin(struct cli *cli, const char *word)
 {

@@ -5,6 +5,8 @@
 
 #include "cli.h"
 
+/* clang-format off */
+
 /* Words that people bring along from other tools. */
 static const struct {
     const char *typed, *meant;
@@ -28,9 +30,12 @@ static const struct {
     {"printMsg", "pull"},                 {"checkMsgSendRT", "bench send"},
 };
 
+/* clang-format on */
+
 enum { WORD_MAX = 40 };
 
-/* Edits (insert, delete, replace, swap of neighbours) from a to b; a large number for long words. */
+/* Edits (insert, delete, replace, swap of neighbours) from a to b; a large number for long words.
+ */
 static size_t edits(const char *a, const char *b)
 {
     size_t m = strlen(a), n = strlen(b);

@@ -34,8 +34,8 @@ static const struct unit time_units[] = {
     {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000},
 };
 static const struct unit size_units[] = {
-    {"", 1},           {"B", 1},          {"K", 1024},    {"KiB", 1024}, {"k", 1024},
-    {"M", 1048576},    {"MiB", 1048576},  {"KB", 1000},   {"MB", 1000000},
+    {"", 1},        {"B", 1},         {"K", 1024},  {"KiB", 1024},   {"k", 1024},
+    {"M", 1048576}, {"MiB", 1048576}, {"KB", 1000}, {"MB", 1000000},
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -138,9 +138,13 @@ static bool offset(const char *text, int64_t *number)
 {
     switch (cli_offset_form(text)) {
     case OFFSET_BEGINNING:
-    case OFFSET_END: *number = 0; return true;
-    case OFFSET_NUMBER: return integer(text, number) && *number >= 0;
-    case OFFSET_TIME: return calendar(text, number);
+    case OFFSET_END:
+        *number = 0;
+        return true;
+    case OFFSET_NUMBER:
+        return integer(text, number) && *number >= 0;
+    case OFFSET_TIME:
+        return calendar(text, number);
     }
     return false;
 }
@@ -171,8 +175,7 @@ bool cli_convert(const struct flag *flag, const char *text, int64_t *number, cha
             want = "must not be empty: a message needs at least one byte";
         break;
     case FLAG_NAME:
-        if (!is_name(text))
-            want = "must be 1 to 127 letters, digits or any of _ - % |";
+        if (!is_name(text)) want = "must be 1 to 127 letters, digits or any of _ - % |";
         break;
     case FLAG_NUMBER:
         if (!integer(text, number)) want = "must be a whole number";
@@ -214,6 +217,7 @@ bool cli_convert(const struct flag *flag, const char *text, int64_t *number, cha
         snprintf(why, room, "%s", want);
         return false;
     }
-    bool ranged = flag->kind == FLAG_NUMBER || flag->kind == FLAG_SECONDS || flag->kind == FLAG_SIZE;
+    bool ranged =
+        flag->kind == FLAG_NUMBER || flag->kind == FLAG_SECONDS || flag->kind == FLAG_SIZE;
     return !ranged || !out_of_range(flag, *number, why, room);
 }

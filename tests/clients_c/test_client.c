@@ -16,9 +16,10 @@ static skua_client *client;
 
 static void both_brokers(fake_peer *server)
 {
-    const struct fake_queue queues[] = {
-        {"broker-a", broker[0], 0}, {"broker-a", broker[0], 1},
-        {"broker-b", broker[1], 0}, {"broker-b", broker[1], 1}};
+    const struct fake_queue queues[] = {{"broker-a", broker[0], 0},
+                                        {"broker-a", broker[0], 1},
+                                        {"broker-b", broker[1], 0},
+                                        {"broker-b", broker[1], 1}};
     fake_peer_route(server, queues, 4);
 }
 
@@ -78,7 +79,7 @@ static skua_producer *producer(void)
 #define assert_status(s, want)                                                                     \
     ck_assert_msg((s).code == (want), "%s: %s", skua_code_name((s).code), (s).detail)
 
-/* --- sending ------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------- */
 
 START_TEST(brokers_take_turns)
 {
@@ -128,7 +129,8 @@ START_TEST(a_retry_avoids_the_broker_that_failed)
     char seen[2][64];
     skua_producer *p = producer();
     for (int round = 0; round < 2; round++) { /* each of the two is first once */
-        size_t before[2] = {fake_peer_calls(broker[0], FAKE_SEND), fake_peer_calls(broker[1], FAKE_SEND)};
+        size_t before[2] = {fake_peer_calls(broker[0], FAKE_SEND),
+                            fake_peer_calls(broker[1], FAKE_SEND)};
         fake_peer_answer(broker[round], FAKE_SEND, passing[_i].code, passing[_i].rpc);
         for (int tries = 0; tries < 2; tries++) {
             struct skua_status s = send_one(p, &r);
@@ -164,11 +166,13 @@ START_TEST(a_broken_rule_is_not_retried)
 {
     struct skua_receipt r;
     skua_producer *p = producer();
-    for (int i = 0; i < 2; i++) fake_peer_answer(broker[i], FAKE_SEND, final[_i].code, final[_i].rpc);
+    for (int i = 0; i < 2; i++)
+        fake_peer_answer(broker[i], FAKE_SEND, final[_i].code, final[_i].rpc);
     struct skua_status s = send_one(p, &r);
     assert_status(s, final[_i].want);
     ck_assert_int_eq(s.reply, final[_i].code);
-    ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_SEND) + fake_peer_calls(broker[1], FAKE_SEND), 1);
+    ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_SEND) + fake_peer_calls(broker[1], FAKE_SEND),
+                      1);
     skua_producer_free(p);
 }
 END_TEST
@@ -236,7 +240,8 @@ START_TEST(what_cannot_be_sent_is_told_at_home)
     struct skua_status s = skua_producer_send(p, fifo, NULL); /* the route says NORMAL */
     assert_status(s, SKUA_INVALID);
     ck_assert_msg(strstr(s.detail, "does not take FIFO"), "%s", s.detail);
-    ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_SEND) + fake_peer_calls(broker[1], FAKE_SEND), 0);
+    ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_SEND) + fake_peer_calls(broker[1], FAKE_SEND),
+                      0);
     skua_message_free(mixed[0]);
     skua_message_free(mixed[1]);
     skua_message_free(empty);
@@ -277,7 +282,7 @@ START_TEST(free_waits_for_what_is_under_way)
 }
 END_TEST
 
-/* --- routes ---------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------- */
 
 START_TEST(the_next_name_server_is_asked)
 {
@@ -375,7 +380,7 @@ START_TEST(a_bad_name_server_list_is_refused)
 }
 END_TEST
 
-/* --- sessions ----------------------------------------------------------------------------------- */
+/* --- sessions -------------------------------------------------------------------------- */
 
 START_TEST(a_broker_learns_who_we_are)
 {
@@ -421,7 +426,7 @@ START_TEST(a_broker_that_failed_is_asked_whether_it_is_back)
 }
 END_TEST
 
-/* --- receiving -------------------------------------------------------------------------------------- */
+/* --- receiving ------------------------------------------------------------------------- */
 
 static skua_consumer *consumer(void)
 {
@@ -567,7 +572,7 @@ START_TEST(a_consumer_needs_a_group_and_a_topic)
 }
 END_TEST
 
-/* --- pulling ------------------------------------------------------------------------------------------- */
+/* --- pulling --------------------------------------------------------------------------- */
 
 START_TEST(a_puller_reads_and_keeps_its_place)
 {

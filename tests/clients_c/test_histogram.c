@@ -35,8 +35,9 @@ START_TEST(percentiles_have_three_digits)
     for (size_t p = 0; p < sizeof percents / sizeof percents[0]; p++) {
         uint64_t exact = values[(size_t)(percents[p] / 100 * N + 0.999999) - 1];
         uint64_t got = histogram_percentile(h, percents[p]);
-        ck_assert_msg(got >= exact && (double)got <= (double)exact * 1.001 + 1, "p%g: %llu, not %llu",
-                      percents[p], (unsigned long long)got, (unsigned long long)exact);
+        ck_assert_msg(got >= exact && (double)got <= (double)exact * 1.001 + 1,
+                      "p%g: %llu, not %llu", percents[p], (unsigned long long)got,
+                      (unsigned long long)exact);
     }
     ck_assert_uint_eq(histogram_min(h), values[0]);
     ck_assert_uint_eq(histogram_max(h), values[N - 1]);

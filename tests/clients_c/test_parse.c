@@ -54,6 +54,7 @@ static void forget(struct output *o)
 static const struct {
     const char *typed, *message, *hint;
 } wrong[] = {
+    /* clang-format off */
     /* no such command */
     {"tpoic", "there is no command 'tpoic'", "did you mean: skua topic?"},
     {"publish x", "there is no command 'publish'", "did you mean: skua send?"},
@@ -211,6 +212,7 @@ static const struct {
      "add --yes if you are sure"},
     {"group delete g", "deleting group g cannot be undone, and there is no terminal to ask on",
      "add --yes if you are sure"},
+    /* clang-format on */
 };
 
 START_TEST(a_wrong_line_says_what_to_type)
@@ -229,9 +231,9 @@ START_TEST(an_error_in_json_is_json)
 {
     struct output o = type("topic create t --queues 0 -o json", NULL);
     ck_assert_int_eq(o.code, CLI_USAGE);
-    ck_assert_str_eq(o.err,
-                     "{\"error\":{\"exit\":2,\"code\":\"usage\",\"message\":\"--queues must be between "
-                     "1 and 65536, not '0'\",\"hint\":\"see skua topic create --help\"}}\n");
+    ck_assert_str_eq(
+        o.err, "{\"error\":{\"exit\":2,\"code\":\"usage\",\"message\":\"--queues must be between "
+               "1 and 65536, not '0'\",\"hint\":\"see skua topic create --help\"}}\n");
     forget(&o);
 }
 END_TEST
@@ -258,8 +260,8 @@ START_TEST(help_is_a_result)
 {
     struct output o = type(helps[_i].typed, NULL);
     ck_assert_msg(o.code == CLI_OK, "'%s': exit code %d: %s", helps[_i].typed, o.code, o.err);
-    ck_assert_msg(strstr(o.out, helps[_i].has), "'%s': no '%s' in\n%s", helps[_i].typed, helps[_i].has,
-                  o.out);
+    ck_assert_msg(strstr(o.out, helps[_i].has), "'%s': no '%s' in\n%s", helps[_i].typed,
+                  helps[_i].has, o.out);
     ck_assert_str_eq(o.err, "");
     forget(&o);
 }
@@ -299,11 +301,20 @@ static const struct {
     const char *text;
     int64_t number;
 } values[] = {
-    {FLAG_SECONDS, "5", 5000},      {FLAG_SECONDS, "0.25", 250},  {FLAG_SECONDS, "500ms", 500},
-    {FLAG_SECONDS, "2m", 120000},   {FLAG_SECONDS, "1h", 3600000}, {FLAG_SIZE, "512", 512},
-    {FLAG_SIZE, "4KiB", 4096},      {FLAG_SIZE, "1.5MiB", 1572864}, {FLAG_SIZE, "64B", 64},
-    {FLAG_NUMBER, "17", 17},        {FLAG_NUMBER, "-3", -3},      {FLAG_OFFSET, "4711", 4711},
-    {FLAG_OFFSET, "beginning", 0},  {FLAG_OFFSET, "@5", 5000},
+    {FLAG_SECONDS, "5", 5000},
+    {FLAG_SECONDS, "0.25", 250},
+    {FLAG_SECONDS, "500ms", 500},
+    {FLAG_SECONDS, "2m", 120000},
+    {FLAG_SECONDS, "1h", 3600000},
+    {FLAG_SIZE, "512", 512},
+    {FLAG_SIZE, "4KiB", 4096},
+    {FLAG_SIZE, "1.5MiB", 1572864},
+    {FLAG_SIZE, "64B", 64},
+    {FLAG_NUMBER, "17", 17},
+    {FLAG_NUMBER, "-3", -3},
+    {FLAG_OFFSET, "4711", 4711},
+    {FLAG_OFFSET, "beginning", 0},
+    {FLAG_OFFSET, "@5", 5000},
     {FLAG_OFFSET, "1970-01-02", 86400000},
     {FLAG_OFFSET, "2021-01-01T00:00:00Z", INT64_C(1609459200000)},
 };
@@ -338,8 +349,9 @@ START_TEST(a_broken_variable_is_named)
 {
     struct output o = type("topic list", "nonsense");
     ck_assert_int_eq(o.code, CLI_USAGE);
-    ck_assert_str_eq(o.err, "skua: NAMESRV_ADDR must be HOST:PORT, or several with commas between, not "
-                            "'nonsense'\n  correct the variable, or give --namesrv HOST:PORT\n");
+    ck_assert_str_eq(o.err,
+                     "skua: NAMESRV_ADDR must be HOST:PORT, or several with commas between, not "
+                     "'nonsense'\n  correct the variable, or give --namesrv HOST:PORT\n");
     forget(&o);
 }
 END_TEST
@@ -370,7 +382,8 @@ START_TEST(version_is_said)
 {
     struct output o = type("version -o json", NULL);
     ck_assert_int_eq(o.code, CLI_OK);
-    ck_assert_str_eq(o.out, "{\"version\":\"" SKUA_VERSION "\",\"protocol\":\"apache.rocketmq.v2\"}\n");
+    ck_assert_str_eq(o.out,
+                     "{\"version\":\"" SKUA_VERSION "\",\"protocol\":\"apache.rocketmq.v2\"}\n");
     forget(&o);
     o = type("--version", NULL);
     ck_assert_str_eq(o.out, "skua " SKUA_VERSION ", speaks apache.rocketmq.v2\n");

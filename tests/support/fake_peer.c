@@ -47,7 +47,7 @@ struct fake_peer {
     char client_id[256];
 };
 
-/* --- scripts ------------------------------------------------------------------------------- */
+/* --- scripts --------------------------------------------------------------------------- */
 
 /* Count the call; what is its answer? */
 static struct answer take(fake_peer *p, enum fake_method method, rpc_call *call)
@@ -110,7 +110,7 @@ static rmq_status status_of(int code)
     return s;
 }
 
-/* --- routes ----------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------- */
 
 void fake_peer_route(fake_peer *p, const struct fake_queue *queues, size_t count)
 {
@@ -175,7 +175,7 @@ static void query_route(void *owner, rpc_call *call, const rmq_query_route_reque
     if (!fails(call, a)) rmq_messaging_service_reply_query_route(call, &response);
 }
 
-/* --- sending ------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------- */
 
 static void send_message(void *owner, rpc_call *call, const rmq_send_message_request *request)
 {
@@ -203,7 +203,7 @@ static void send_message(void *owner, rpc_call *call, const rmq_send_message_req
     if (!fails(call, a)) rmq_messaging_service_reply_send_message(call, &response);
 }
 
-/* --- delivering ---------------------------------------------------------------------------------- */
+/* --- delivering ------------------------------------------------------------------------ */
 
 void fake_peer_deliver(fake_peer *p, size_t messages)
 {
@@ -339,7 +339,7 @@ static void query_offset(void *owner, rpc_call *call, const rmq_query_offset_req
     if (!fails(call, a)) rmq_messaging_service_reply_query_offset(call, &response);
 }
 
-/* --- acknowledging ----------------------------------------------------------------------------------- */
+/* --- acknowledging --------------------------------------------------------------------- */
 
 static void ack_message(void *owner, rpc_call *call, const rmq_ack_message_request *request)
 {
@@ -383,7 +383,7 @@ static void change_invisible(void *owner, rpc_call *call,
     if (!fails(call, a)) rmq_messaging_service_reply_change_invisible_duration(call, &response);
 }
 
-/* --- sessions ------------------------------------------------------------------------------------------ */
+/* --- sessions -------------------------------------------------------------------------- */
 
 static void on_settings(void *arg, rpc_call *call, const rmq_telemetry_command *command)
 {
@@ -397,7 +397,8 @@ static void on_settings(void *arg, rpc_call *call, const rmq_telemetry_command *
     const rmq_subscription *subscription = rmq_settings_get_subscription(s);
     snprintf(text, sizeof text, "%s", rmq_client_type_name((int)rmq_settings_get_client_type(s)));
     for (size_t i = 0; publishing && i < publishing->n_topics; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), " %s", publishing->topics[i]->name);
+        snprintf(text + strlen(text), sizeof text - strlen(text), " %s",
+                 publishing->topics[i]->name);
     if (subscription)
         snprintf(text + strlen(text), sizeof text - strlen(text), " %s",
                  rmq_subscription_get_group(subscription)->name);
@@ -458,7 +459,7 @@ static void goodbye(void *owner, rpc_call *call,
     if (!fails(call, a)) rmq_messaging_service_reply_notify_client_termination(call, &response);
 }
 
-/* --- life --------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------ */
 
 static const struct rmq_messaging_service_handlers handlers = {
     .query_route = query_route,
@@ -506,9 +507,12 @@ void fake_peer_free(fake_peer *p)
     free(p);
 }
 
-const char *fake_peer_address(const fake_peer *p) { return p->address; }
+const char *fake_peer_address(const fake_peer *p)
+{
+    return p->address;
+}
 
-/* --- what it saw ---------------------------------------------------------------------------------------------- */
+/* --- what it saw ----------------------------------------------------------------------- */
 
 size_t fake_peer_calls(fake_peer *p, enum fake_method method)
 {

@@ -57,7 +57,7 @@ void fake_peer_entries(fake_peer *peer, const int *codes, size_t count);
  * finds none is parked until it is cancelled. */
 void fake_peer_deliver(fake_peer *peer, size_t messages);
 
-/* --- what it saw ---------------------------------------------------------------------- */
+/* --- what it saw ----------------------------------------------------------------------- */
 
 size_t fake_peer_calls(fake_peer *peer, enum fake_method method);
 /* Wait (at most ten seconds) until it saw at least so many; false: it did not. */

@@ -46,18 +46,18 @@ extern "C" {
 /* What the caller should do about it. Numbers never change. */
 enum skua_code {
     SKUA_OK = 0,
-    SKUA_BUSY = 1,          /* too many requests: try again later */
-    SKUA_NOT_FOUND = 2,     /* no such topic, group, queue, offset or message */
-    SKUA_EXISTS = 3,        /* it is there already, and differs */
-    SKUA_INVALID = 4,       /* the request breaks a rule: do not retry as is */
-    SKUA_FULL = 5,          /* a disk or quota limit is reached */
-    SKUA_DENIED = 6,        /* not allowed */
-    SKUA_EXPIRED = 7,       /* the receipt handle is no longer valid: the message may come again */
-    SKUA_TIMEOUT = 8,       /* no answer in time: the outcome is unknown */
-    SKUA_UNAVAILABLE = 9,   /* nobody could be reached: the outcome is unknown */
+    SKUA_BUSY = 1,           /* too many requests: try again later */
+    SKUA_NOT_FOUND = 2,      /* no such topic, group, queue, offset or message */
+    SKUA_EXISTS = 3,         /* it is there already, and differs */
+    SKUA_INVALID = 4,        /* the request breaks a rule: do not retry as is */
+    SKUA_FULL = 5,           /* a disk or quota limit is reached */
+    SKUA_DENIED = 6,         /* not allowed */
+    SKUA_EXPIRED = 7,        /* the receipt handle is no longer valid: the message may come again */
+    SKUA_TIMEOUT = 8,        /* no answer in time: the outcome is unknown */
+    SKUA_UNAVAILABLE = 9,    /* nobody could be reached: the outcome is unknown */
     SKUA_UNIMPLEMENTED = 10, /* the server cannot do this */
-    SKUA_CANCELLED = 11,    /* the object was freed meanwhile */
-    SKUA_INTERNAL = 12,     /* a bug, here or there */
+    SKUA_CANCELLED = 11,     /* the object was freed meanwhile */
+    SKUA_INTERNAL = 12,      /* a bug, here or there */
 };
 
 struct skua_status {
@@ -74,7 +74,7 @@ SKUA_API const char *skua_status_text(const struct skua_status *status);
 /* The library's version, "0.1.0". */
 SKUA_API const char *skua_version(void);
 
-/* ---- options and client ------------------------------------------------------------------ */
+/* ---- options and client --------------------------------------------------------------- */
 
 typedef struct skua_options skua_options;
 typedef struct skua_client skua_client;
@@ -108,7 +108,7 @@ SKUA_API SKUA_CHECKED struct skua_status skua_client_new(const skua_options *opt
 /* Blocks until the library's threads are gone; not from a callback. */
 SKUA_API void skua_client_free(skua_client *client);
 
-/* ---- messages ------------------------------------------------------------------------------ */
+/* ---- messages ------------------------------------------------------------------------- */
 
 typedef struct skua_message skua_message;
 typedef struct skua_messages skua_messages; /* a list of received messages */
@@ -120,8 +120,7 @@ SKUA_API void skua_message_free(skua_message *message);
 SKUA_API void skua_message_set_tag(skua_message *message, const char *tag);
 SKUA_API void skua_message_add_key(skua_message *message, const char *key);
 /* A name that was set before gets a second value: set each once. */
-SKUA_API void skua_message_set_property(skua_message *message, const char *name,
-                                        const char *value);
+SKUA_API void skua_message_set_property(skua_message *message, const char *name, const char *value);
 /* Default, and with "": a new id at the next send, which then stays. */
 SKUA_API void skua_message_set_id(skua_message *message, const char *id);
 /* Messages of one group stay in order (FIFO topics). */
@@ -137,8 +136,8 @@ SKUA_API const char *skua_message_tag(const skua_message *message);
 SKUA_API size_t skua_message_key_count(const skua_message *message);
 SKUA_API const char *skua_message_key(const skua_message *message, size_t index);
 SKUA_API size_t skua_message_property_count(const skua_message *message);
-SKUA_API void skua_message_property_at(const skua_message *message, size_t index,
-                                       const char **name, const char **value);
+SKUA_API void skua_message_property_at(const skua_message *message, size_t index, const char **name,
+                                       const char **value);
 /* NULL if there is no such property. */
 SKUA_API const char *skua_message_property(const skua_message *message, const char *name);
 SKUA_API const char *skua_message_group(const skua_message *message);
@@ -158,7 +157,7 @@ SKUA_API size_t skua_messages_count(const skua_messages *list); /* NULL: 0 */
 SKUA_API skua_message *skua_messages_at(const skua_messages *list, size_t index);
 SKUA_API void skua_messages_free(skua_messages *list);
 
-/* ---- producer --------------------------------------------------------------------------------- */
+/* ---- producer ------------------------------------------------------------------------- */
 
 typedef struct skua_producer skua_producer;
 
@@ -166,7 +165,7 @@ typedef struct skua_producer skua_producer;
 struct skua_receipt {
     enum skua_code code; /* in a batch each message has its own */
     int32_t reply;
-    int64_t offset;       /* in the queue that the broker chose */
+    int64_t offset; /* in the queue that the broker chose */
     char broker[128];
     char message_id[128];
 };
@@ -202,7 +201,7 @@ typedef void skua_sent_fn(void *arg, const struct skua_status *status,
 SKUA_API void skua_producer_send_async(skua_producer *producer, skua_message *const *messages,
                                        size_t count, skua_sent_fn *done, void *arg);
 
-/* ---- simple consumer ------------------------------------------------------------------------------- */
+/* ---- simple consumer ------------------------------------------------------------------ */
 
 typedef struct skua_consumer skua_consumer;
 
@@ -214,8 +213,9 @@ SKUA_API SKUA_CHECKED struct skua_status skua_consumer_new(skua_client *client, 
 SKUA_API void skua_consumer_free(skua_consumer *consumer);
 
 /* Receive from this topic too. `tags`: "*", "A" or "A||B"; NULL means "*". */
-SKUA_API SKUA_CHECKED struct skua_status
-skua_consumer_subscribe(skua_consumer *consumer, const char *topic, const char *tags);
+SKUA_API SKUA_CHECKED struct skua_status skua_consumer_subscribe(skua_consumer *consumer,
+                                                                 const char *topic,
+                                                                 const char *tags);
 
 /* Up to `max` messages from any broker of the subscribed topics. Waits up to `wait_ms` for the
  * first; SKUA_OK with an empty list says that none came. What it returns is hidden from the rest
@@ -234,11 +234,11 @@ SKUA_API SKUA_CHECKED struct skua_status skua_consumer_ack_all(skua_consumer *co
                                                                const skua_messages *list);
 /* Ask for more (or, with 0, no more) time: the message stays hidden so long from now on. Gives the
  * message a new receipt handle. Blocks. */
-SKUA_API SKUA_CHECKED struct skua_status
-skua_consumer_change_invisible(skua_consumer *consumer, skua_message *message,
-                               uint64_t invisible_ms);
+SKUA_API SKUA_CHECKED struct skua_status skua_consumer_change_invisible(skua_consumer *consumer,
+                                                                        skua_message *message,
+                                                                        uint64_t invisible_ms);
 
-/* ---- pull consumer ----------------------------------------------------------------------------------- */
+/* ---- pull consumer -------------------------------------------------------------------- */
 
 typedef struct skua_puller skua_puller;
 
@@ -254,10 +254,8 @@ SKUA_API SKUA_CHECKED struct skua_status skua_puller_new(skua_client *client, co
 SKUA_API void skua_puller_free(skua_puller *puller);
 
 /* The readable queues of a topic, all brokers; free(*out) gives them back. Blocks. */
-SKUA_API SKUA_CHECKED struct skua_status skua_puller_queues(skua_puller *puller,
-                                                            const char *topic,
-                                                            struct skua_queue **out,
-                                                            size_t *count);
+SKUA_API SKUA_CHECKED struct skua_status skua_puller_queues(skua_puller *puller, const char *topic,
+                                                            struct skua_queue **out, size_t *count);
 
 enum skua_offset { SKUA_OFFSET_BEGINNING = 0, SKUA_OFFSET_END = 1, SKUA_OFFSET_TIMESTAMP = 2 };
 
@@ -279,8 +277,7 @@ SKUA_API SKUA_CHECKED struct skua_status skua_puller_pull(skua_puller *puller,
 
 /* This puller's own place in a queue: seek sets it, poll reads on from it (from the committed
  * offset, else the beginning, if it was never set). seek does not block; poll does. */
-SKUA_API void skua_puller_seek(skua_puller *puller, const struct skua_queue *queue,
-                               int64_t offset);
+SKUA_API void skua_puller_seek(skua_puller *puller, const struct skua_queue *queue, int64_t offset);
 SKUA_API SKUA_CHECKED struct skua_status skua_puller_poll(skua_puller *puller,
                                                           const struct skua_queue *queue,
                                                           size_t max, uint64_t wait_ms,
@@ -295,7 +292,7 @@ SKUA_API SKUA_CHECKED struct skua_status skua_puller_committed(skua_puller *pull
                                                                const struct skua_queue *queue,
                                                                int64_t *out);
 
-/* ---- routes ---------------------------------------------------------------------------------------------- */
+/* ---- routes --------------------------------------------------------------------------- */
 
 enum { SKUA_READ = 1, SKUA_WRITE = 2 };
 enum skua_message_type {
@@ -320,15 +317,15 @@ SKUA_API SKUA_CHECKED struct skua_status skua_client_route(skua_client *client, 
                                                            struct skua_route_queue **out,
                                                            size_t *count);
 
-/* ---- administration (Skua's own services, not in Apache RocketMQ) ------------------------------------------ */
+/* ---- administration (Skua's own services, not in Apache RocketMQ) --------------------- */
 
 struct skua_broker {
     char cluster[128], name[128];
     int32_t id;
     char address[264], tls_address[264]; /* "": there is none */
     char version[64];
-    bool suspect;        /* its registration broke; it gets no new messages */
-    uint64_t silent_ms;  /* since the name server last heard from it */
+    bool suspect;       /* its registration broke; it gets no new messages */
+    uint64_t silent_ms; /* since the name server last heard from it */
     int32_t topics;
     /* From the broker itself; `reached` says whether it answered. */
     bool reached;
@@ -373,13 +370,10 @@ SKUA_API SKUA_CHECKED struct skua_status skua_admin_delete_group(skua_client *cl
 
 /* All topics that the name server knows, of all clusters ("" or NULL) or one; sorted by name and
  * broker. Groups of one broker. free(*out) gives them back. Both block. */
-SKUA_API SKUA_CHECKED struct skua_status skua_admin_topics(skua_client *client,
-                                                           const char *cluster,
-                                                           struct skua_topic **out,
-                                                           size_t *count);
+SKUA_API SKUA_CHECKED struct skua_status skua_admin_topics(skua_client *client, const char *cluster,
+                                                           struct skua_topic **out, size_t *count);
 SKUA_API SKUA_CHECKED struct skua_status skua_admin_groups(skua_client *client, const char *broker,
-                                                           struct skua_group **out,
-                                                           size_t *count);
+                                                           struct skua_group **out, size_t *count);
 
 struct skua_queue_range {
     int32_t id;
