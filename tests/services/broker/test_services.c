@@ -18,16 +18,6 @@ static void open_it(void)
     options = harness_options("tester");
 }
 
-static void close_it(void)
-{
-    harness_close(&h);
-}
-
-static char *text(const char *constant)
-{
-    return sk_arena_text(h.arena, sk_slice_of_text(constant));
-}
-
 /* --- streams whose messages are awaited ---------------------------------------------------- */
 
 struct told {
@@ -41,6 +31,18 @@ struct told {
 };
 
 static struct told told = {.lock = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
+
+static void close_it(void)
+{
+    harness_close(&h);
+    sk_arena_free(told.arena);
+    told.arena = NULL;
+}
+
+static char *text(const char *constant)
+{
+    return sk_arena_text(h.arena, sk_slice_of_text(constant));
+}
 
 static void tell_message(const ProtobufCMessage *message)
 {
@@ -64,7 +66,7 @@ static void reset_told(void)
 {
     told.over = false;
     told.count = 0;
-    told.arena = h.arena;
+    if (!told.arena) told.arena = sk_arena_new(0); /* the client's thread allocates here */
 }
 
 static void wait_for_messages(size_t count)
