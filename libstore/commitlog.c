@@ -16,7 +16,6 @@
 
 enum {
     DIRECT_BYTES = 16 * 1024,  /* larger parts are written from where they are */
-    DIRECT_MOST = 250,         /* two vectors each, and the system takes 1024 */
     SCRATCH_KEEP = 512 * 1024, /* give back more than that */
 };
 
@@ -31,7 +30,7 @@ static uint64_t payload_bytes(const struct sk_append *r)
 
 static bool goes_direct(size_t len, int *direct)
 {
-    return len >= DIRECT_BYTES && (*direct)++ < DIRECT_MOST;
+    return len >= DIRECT_BYTES && (*direct)++ < SK_DIRECT_MOST;
 }
 
 struct layout {
@@ -61,7 +60,7 @@ static struct sk_status lay_out(const struct sk_append *records, size_t count, s
 struct gather {
     struct sk_buffer *scratch; /* has all its room already, so its bytes do not move */
     size_t run;                /* where the present run of scratch bytes began */
-    struct iovec parts[2 * DIRECT_MOST + 2];
+    struct iovec *parts;       /* log->parts: too large to clear for each append */
     int count;
     int direct;
 };
@@ -145,8 +144,7 @@ static struct sk_status write_at_tail(struct sk_commitlog *log, struct iovec *pa
     struct sk_segment *s = log->active;
     uint64_t tail = sk_commitlog_tail(log);
     claim_room(log, tail + room);
-    struct sk_status status =
-        sk_disk_writev(log->vfs, s->fd, parts, count, tail - s->base, NULL);
+    struct sk_status status = sk_disk_writev(log->vfs, s->fd, parts, count, tail - s->base, NULL);
     if (!sk_ok(status)) undo(log, room);
     return sk_while(status, "segment %" PRIu64, s->base);
 }
@@ -225,7 +223,8 @@ struct sk_status sk_commitlog_create(struct sk_commitlog *log)
     return SK_SUCCESS;
 }
 
-/* --- append ------------------------------------------------------------------------------------ */
+/* --- append ------------------------------------------------------------------------------------
+ */
 
 struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_append *records,
                                      size_t count, struct sk_span *spans)
@@ -237,7 +236,7 @@ struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_a
                         l.room);
     if (sk_commitlog_tail(log) + l.room > sk_segment_end(log->active)) SK_TRY(roll(log));
 
-    struct gather g = {.scratch = &log->scratch};
+    struct gather g = {.scratch = &log->scratch, .parts = log->parts};
     log->scratch.len = 0;
     sk_buffer_reserve(&log->scratch, (size_t)l.scratch);
     uint64_t position = sk_commitlog_tail(log);
@@ -253,7 +252,8 @@ struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_a
     return SK_SUCCESS;
 }
 
-/* --- sync --------------------------------------------------------------------------------------- */
+/* --- sync ---------------------------------------------------------------------------------------
+ */
 
 static struct sk_status sync_segment(struct sk_commitlog *log, uint64_t position, uint64_t *end)
 {
@@ -279,7 +279,8 @@ struct sk_status sk_commitlog_sync(struct sk_commitlog *log)
     return s;
 }
 
-/* --- working ahead ----------------------------------------------------------------------------- */
+/* --- working ahead -----------------------------------------------------------------------------
+ */
 
 /* The place up to which zeros should lie ready. */
 static uint64_t zero_goal(const struct sk_commitlog *log)
@@ -348,7 +349,7 @@ static struct sk_status zero_chunk(struct sk_commitlog *log, bool *more)
     if (!*more) return SK_SUCCESS;
     struct sk_status status = sk_disk_zero(log->vfs, s->fd, from - s->base, to - s->base);
     release_chunk(log, sk_ok(status), to); /* before the sync, which appends need not wait for */
-    if (!sk_ok(status)) *more = false; /* no room to write ahead is no reason to stop */
+    if (!sk_ok(status)) *more = false;     /* no room to write ahead is no reason to stop */
     int err = log->vfs->fdatasync(log->vfs, s->fd);
     sk_segment_unref(s);
     return err < 0 ? sk_errno(-err, "fdatasync of zeros ahead") : SK_SUCCESS;

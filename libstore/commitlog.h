@@ -14,14 +14,17 @@
 #ifndef SK_STORE_COMMITLOG_H
 #define SK_STORE_COMMITLOG_H
 
+#include <sys/uio.h>
+
 #include "base/bytes.h"
 #include "base/thread.h"
 #include "record.h"
 #include "segment.h"
 
 enum {
-    SK_ZERO_FIRST = 256 * 1024,      /* written when a segment is made */
-    SK_ZERO_CHUNK = 512 * 1024,      /* written and synced at a time by the helper */
+    SK_DIRECT_MOST = 250,       /* parts not copied: two vectors each, and the system takes 1024 */
+    SK_ZERO_FIRST = 256 * 1024, /* written when a segment is made */
+    SK_ZERO_CHUNK = 512 * 1024, /* written and synced at a time by the helper */
     SK_ZERO_AHEAD = 8 * 1024 * 1024, /* how far ahead of the tail it works */
     SK_ZERO_LEAD = 1024 * 1024,      /* nearly overtaken: it starts so far ahead anew */
 };
@@ -48,9 +51,10 @@ struct sk_commitlog {
     _Atomic uint64_t zeroed; /* pre-written up to here; written under zero_lock */
     bool zeroing;            /* [zeroed, ...) is being written; under zero_lock */
 
-    struct sk_mutex sync_lock; /* one sync at a time */
-    struct sk_buffer scratch;  /* the writer's */
-    bool broken;               /* the writer's: a failed append could not be undone */
+    struct sk_mutex sync_lock;                  /* one sync at a time */
+    struct sk_buffer scratch;                   /* the writer's */
+    struct iovec parts[2 * SK_DIRECT_MOST + 2]; /* the writer's */
+    bool broken; /* the writer's: a failed append could not be undone */
 };
 
 /* Open the segments of `dir` (any number, also none) without looking at the records. With

@@ -37,8 +37,7 @@ SK_CHECKED struct sk_status sk_disk_replace(struct sk_vfs *vfs, const char *dir,
                                             struct iovec *parts, int count);
 
 /* Make a directory unless it is there; a new one survives a power cut when this returns. */
-SK_CHECKED struct sk_status sk_disk_mkdir(struct sk_vfs *vfs, const char *path,
-                                          const char *parent);
+SK_CHECKED struct sk_status sk_disk_mkdir(struct sk_vfs *vfs, const char *path, const char *parent);
 
 /* Numbers of the files "<number><suffix>" in dir, ascending, in memory from malloc. Leftovers
  * "*.tmp" are removed when `sweep`. */

@@ -57,8 +57,9 @@ struct sk_status sk_header_read(struct sk_vfs *vfs, int fd, enum sk_header_magic
     struct sk_header h;
     SK_TRY(sk_header_parse(page, magic, &h));
     if (store_id && h.store_id != store_id)
-        return sk_error(SK_CORRUPT, "the file belongs to another store (id %016" PRIx64
-                        ", not %016" PRIx64 ")", h.store_id, store_id);
+        return sk_error(SK_CORRUPT,
+                        "the file belongs to another store (id %016" PRIx64 ", not %016" PRIx64 ")",
+                        h.store_id, store_id);
     if (h.position != position)
         return sk_error(SK_CORRUPT, "the file says position %" PRIu64 ", its name %" PRIu64,
                         h.position, position);

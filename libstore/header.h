@@ -14,11 +14,11 @@ enum {
     SK_FORMAT_VERSION = 1,
 };
 
-enum sk_header_magic { /* four letters, little endian */
-    SK_MAGIC_STORE = 0x54534b53,    /* "SKST" identity */
-    SK_MAGIC_LOG = 0x474c4b53,      /* "SKLG" log segment */
-    SK_MAGIC_INDEX = 0x58494b53,    /* "SKIX" index file */
-    SK_MAGIC_SNAPSHOT = 0x4e534b53, /* "SKSN" snapshot */
+enum sk_header_magic {                                 /* four letters, little endian */
+                       SK_MAGIC_STORE = 0x54534b53,    /* "SKST" identity */
+                       SK_MAGIC_LOG = 0x474c4b53,      /* "SKLG" log segment */
+                       SK_MAGIC_INDEX = 0x58494b53,    /* "SKIX" index file */
+                       SK_MAGIC_SNAPSHOT = 0x4e534b53, /* "SKSN" snapshot */
 };
 
 struct sk_header {

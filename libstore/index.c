@@ -114,8 +114,10 @@ struct extent *sk_index_extent(struct queue *q, uint64_t offset)
     uint32_t low = 0, high = q->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (q->extents[middle].first <= offset) low = middle + 1;
-        else high = middle;
+        if (q->extents[middle].first <= offset)
+            low = middle + 1;
+        else
+            high = middle;
     }
     if (low == 0) return NULL;
     struct extent *e = &q->extents[low - 1];
@@ -125,8 +127,8 @@ struct extent *sk_index_extent(struct queue *q, uint64_t offset)
 void sk_index_push_extent(struct queue *q, struct extent extent)
 {
     if ((q->count & (q->count - 1)) == 0) /* none, or a power of two: full */
-        q->extents = sk_realloc(q->extents, q->count ? 2 * (size_t)q->count : 1,
-                                sizeof *q->extents);
+        q->extents =
+            sk_realloc(q->extents, q->count ? 2 * (size_t)q->count : 1, sizeof *q->extents);
     q->extents[q->count++] = extent;
 }
 
@@ -198,10 +200,9 @@ static struct extent *grow(sk_index *index, struct queue *q, uint32_t segment)
     if (last && last->segment == segment && last->count == last->room)
         room = last->room < SK_EXTENT_MOST ? (uint16_t)(last->room * 2) : SK_EXTENT_MOST;
     struct index_file *file = sk_index_make_file(index, segment);
-    sk_index_push_extent(q, (struct extent){.first = q->next,
-                                            .segment = segment,
-                                            .unit = file->units,
-                                            .room = room});
+    sk_index_push_extent(
+        q,
+        (struct extent){.first = q->next, .segment = segment, .unit = file->units, .room = room});
     file->units += room / SK_EXTENT_LEAST;
     return &q->extents[q->count - 1];
 }
@@ -233,8 +234,7 @@ static void put(sk_index *index, struct queue *q, const struct sk_record *r)
     struct extent *e = q->count ? &q->extents[q->count - 1] : NULL;
     if (e && e->hot && e->count < e->room && e->segment != segment)
         sk_index_list_ready(index, r->queue, e->first); /* it will not be filled any more */
-    if (!e || !e->hot || e->count == e->room || e->segment != segment)
-        e = grow(index, q, segment);
+    if (!e || !e->hot || e->count == e->room || e->segment != segment) e = grow(index, q, segment);
     if (e->count == 0 || (e->count >= 2 && (e->count & (e->count - 1)) == 0))
         e->hot = sk_realloc(e->hot, e->count ? 2u * e->count : 2, sizeof *e->hot);
     struct sk_index_entry entry = {
@@ -326,8 +326,7 @@ struct run { /* entries side by side, in memory already or still in a file */
     uint64_t at;
 };
 
-static void find_run(sk_index *index, uint32_t queue, uint64_t offset, size_t most,
-                     struct run *out)
+static void find_run(sk_index *index, uint32_t queue, uint64_t offset, size_t most, struct run *out)
 {
     out->count = 0;
     out->file = NULL;

@@ -63,8 +63,7 @@ void sk_index_save(sk_index *index, struct sk_buffer *out);
 void sk_index_set_read_only(sk_index *index);
 /* Files for records below `begin` need not be there any more.
  * SK_NOT_FOUND: another file that the table names is missing or damaged: rebuild. */
-SK_CHECKED struct sk_status sk_index_load(sk_index *index, struct sk_slice table,
-                                         uint64_t begin);
+SK_CHECKED struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t begin);
 /* Forget everything but the queues' next offsets, which a log cut short by retention does not
  * tell. */
 void sk_index_clear(sk_index *index);

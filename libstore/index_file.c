@@ -82,8 +82,10 @@ static struct sk_status open_file(sk_index *index, struct index_file *f)
     int err = index->vfs->stat(index->vfs, path, &stat);
     if (sk_ok(s) && (err < 0 || stat.bytes < SK_HEADER_BYTES))
         s = sk_error(SK_CORRUPT, "the file is too short");
-    if (!sk_ok(s)) sk_disk_close(index->vfs, fd);
-    else f->fd = fd;
+    if (!sk_ok(s))
+        sk_disk_close(index->vfs, fd);
+    else
+        f->fd = fd;
     return sk_while(s, "index file '%s'", path);
 }
 
@@ -283,7 +285,10 @@ static struct sk_status sync_all(sk_index *index)
     return sk_errno(-err, "sync the index in '%s'", index->dir);
 }
 
-bool sk_index_is_broken(const sk_index *index) { return atomic_load(&index->broken); }
+bool sk_index_is_broken(const sk_index *index)
+{
+    return atomic_load(&index->broken);
+}
 
 struct sk_status sk_index_write(sk_index *index, bool all)
 {
@@ -377,8 +382,7 @@ void sk_index_save(sk_index *index, struct sk_buffer *out)
     sk_buffer_put_u32(out, index->file_count);
     size_t count_at = out->len;
     sk_buffer_put_u32(out, 0);
-    for (uint32_t i = 0; i < index->file_count; i++)
-        sk_buffer_put_u32(out, index->files[i]->units);
+    for (uint32_t i = 0; i < index->file_count; i++) sk_buffer_put_u32(out, index->files[i]->units);
     uint32_t queues = save_queues(index, out);
     sk_put_u32(out->data + count_at, queues);
     sk_mutex_unlock(&index->lock);
@@ -429,7 +433,10 @@ static struct sk_status open_files(sk_index *index, uint32_t first_kept)
     return SK_SUCCESS;
 }
 
-void sk_index_set_read_only(sk_index *index) { index->read_only = true; }
+void sk_index_set_read_only(sk_index *index)
+{
+    index->read_only = true;
+}
 
 struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t begin)
 {

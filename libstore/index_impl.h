@@ -76,17 +76,17 @@ struct sk_index {
     uint32_t ready_count, ready_room;
     _Atomic uint32_t ready_seen; /* ready_count, for a look without the lock */
 
-    struct sk_mutex write_lock; /* one sk_index_write at a time; before lock */
+    struct sk_mutex write_lock;         /* one sk_index_write at a time; before lock */
     struct entry batch[SK_EXTENT_MOST]; /* under write_lock */
     bool new_names;                     /* a file was made since the last sync_dir; write_lock */
     _Atomic bool broken;
 };
 
 /* All under index->lock. */
-struct queue *sk_index_queue(sk_index *index, uint32_t queue);      /* NULL: not known */
-struct queue *sk_index_make_queue(sk_index *index, uint32_t queue); /* NULL: number too large */
+struct queue *sk_index_queue(sk_index *index, uint32_t queue);        /* NULL: not known */
+struct queue *sk_index_make_queue(sk_index *index, uint32_t queue);   /* NULL: number too large */
 struct extent *sk_index_extent(struct queue *queue, uint64_t offset); /* that holds it, or NULL */
-struct index_file *sk_index_file(sk_index *index, uint32_t segment); /* NULL: deleted */
+struct index_file *sk_index_file(sk_index *index, uint32_t segment);  /* NULL: deleted */
 struct index_file *sk_index_make_file(sk_index *index, uint32_t segment);
 void sk_index_push_extent(struct queue *queue, struct extent extent);
 /* Forget the extents of deleted segments. */

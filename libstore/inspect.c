@@ -31,9 +31,9 @@ struct inspection {
     sk_index *index;   /* its table; NULL: there is nothing to compare with */
 };
 
-__attribute__((format(printf, 5, 6))) static void
-tell(struct inspection *in, bool is_error, const char *file, uint64_t position, const char *fmt,
-     ...)
+__attribute__((format(printf, 5, 6))) static void tell(struct inspection *in, bool is_error,
+                                                       const char *file, uint64_t position,
+                                                       const char *fmt, ...)
 {
     char detail[512];
     va_list args;
@@ -85,7 +85,8 @@ static void end(struct inspection *in)
     sk_store_paths_done(&in->paths);
 }
 
-/* --- watermark and snapshots --------------------------------------------------------------------- */
+/* --- watermark and snapshots ---------------------------------------------------------------------
+ */
 
 static void check_mark(struct inspection *in)
 {
@@ -94,8 +95,10 @@ static void check_mark(struct inspection *in)
     if (sk_ok(s)) s = sk_watermark_read(in->vfs, fd, in->identity.store_id, &in->mark);
     sk_disk_close(in->vfs, fd);
     if (!sk_ok(s)) {
-        tell(in, false, in->paths.watermark, 0, "%s: damage near the end of the log may pass for "
-             "a torn tail", sk_status_text(&s));
+        tell(in, false, in->paths.watermark, 0,
+             "%s: damage near the end of the log may pass for "
+             "a torn tail",
+             sk_status_text(&s));
         return;
     }
     for (int i = 0; i < 2; i++) {
@@ -109,11 +112,10 @@ static void check_mark(struct inspection *in)
 
 static void adopt_table(struct inspection *in, const struct sk_buffer *body, uint64_t owner_bytes)
 {
-    in->index = sk_index_new(in->vfs, in->paths.index, in->identity.store_id,
-                             in->identity.sizes[0]);
+    in->index =
+        sk_index_new(in->vfs, in->paths.index, in->identity.store_id, in->identity.sizes[0]);
     sk_index_set_read_only(in->index);
-    struct sk_slice table =
-        sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
+    struct sk_slice table = sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
     struct sk_status s = sk_index_load(in->index, table, sk_commitlog_begin(&in->log));
     if (sk_ok(s)) return;
     tell(in, true, in->paths.index, 0, "%s (the next opening rebuilds it from the log)",
@@ -155,7 +157,8 @@ static struct sk_status check_snapshots(struct inspection *in)
     return SK_SUCCESS;
 }
 
-/* --- records ---------------------------------------------------------------------------------------- */
+/* --- records
+ * ---------------------------------------------------------------------------------------- */
 
 /* Does the index find this record? Only for records that the snapshot covers. */
 static void check_entry(struct inspection *in, const struct sk_record *r)
@@ -196,8 +199,7 @@ static uint64_t check_run(struct inspection *in, uint64_t from, const char **why
     return position;
 }
 
-static void check_end(struct inspection *in, uint64_t at, const struct sk_end *end,
-                      const char *why)
+static void check_end(struct inspection *in, uint64_t at, const struct sk_end *end, const char *why)
 {
     if (at < in->durable) {
         tell_segment(in, true, at, why, in->durable - at);
@@ -241,7 +243,8 @@ struct sk_status sk_store_verify(const char *dir, struct sk_vfs *vfs, sk_verify_
         check_mark(&in);
         s = check_snapshots(&in);
     }
-    if (sk_ok(s) && in.log.count) check_records(&in);
+    if (sk_ok(s) && in.log.count)
+        check_records(&in);
     else if (sk_ok(s) && in.durable)
         tell(&in, true, in.paths.log, 0, "there is no log, but records were durable");
     if (sk_ok(s) && in.result.errors)
@@ -251,7 +254,8 @@ struct sk_status sk_store_verify(const char *dir, struct sk_vfs *vfs, sk_verify_
     return s;
 }
 
-/* --- dump ---------------------------------------------------------------------------------------------- */
+/* --- dump
+ * ---------------------------------------------------------------------------------------------- */
 
 static struct sk_status show(struct inspection *in, uint64_t from, sk_dump_fn *each, void *arg)
 {
@@ -273,8 +277,8 @@ static struct sk_status show(struct inspection *in, uint64_t from, sk_dump_fn *e
     return s;
 }
 
-struct sk_status sk_store_dump(const char *dir, struct sk_vfs *vfs, uint64_t from,
-                               sk_dump_fn *each, void *arg)
+struct sk_status sk_store_dump(const char *dir, struct sk_vfs *vfs, uint64_t from, sk_dump_fn *each,
+                               void *arg)
 {
     struct inspection in;
     struct sk_status s = begin(&in, dir, vfs);

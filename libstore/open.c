@@ -51,7 +51,7 @@ void sk_store_paths_done(struct sk_store_paths *p)
 /* --- the directory ---------------------------------------------------------------------------- */
 
 struct strangers {
-    bool identity; /* "store" is there */
+    bool identity;  /* "store" is there */
     char name[256]; /* something that is not ours; "" if there is nothing */
 };
 
@@ -76,7 +76,8 @@ static struct sk_status check_strangers(struct sk_vfs *vfs, const char *dir)
     if (!found.identity && found.name[0])
         return sk_error(SK_INVALID,
                         "'%s' is not empty and is not a Skua store (it holds '%s'): give another "
-                        "directory", dir, found.name);
+                        "directory",
+                        dir, found.name);
     return SK_SUCCESS;
 }
 
@@ -86,9 +87,12 @@ static struct sk_status make_root(struct sk_vfs *vfs, const char *dir)
     size_t len = strlen(parent);
     while (len > 1 && parent[len - 1] == '/') parent[--len] = '\0';
     char *slash = strrchr(parent, '/');
-    if (!slash) strcpy(parent, ".");
-    else if (slash == parent) parent[1] = '\0';
-    else *slash = '\0';
+    if (!slash)
+        strcpy(parent, ".");
+    else if (slash == parent)
+        parent[1] = '\0';
+    else
+        *slash = '\0';
     return sk_disk_mkdir(vfs, dir, parent);
 }
 
@@ -106,7 +110,8 @@ struct sk_status sk_store_lock_dir(struct sk_vfs *vfs, const struct sk_store_pat
     return SK_SUCCESS;
 }
 
-/* --- identity ------------------------------------------------------------------------------------ */
+/* --- identity ------------------------------------------------------------------------------------
+ */
 
 struct sk_status sk_store_read_identity(struct sk_vfs *vfs, const struct sk_store_paths *paths,
                                         struct sk_header *out)
@@ -188,15 +193,15 @@ static struct sk_status identify(sk_store *store)
     return SK_SUCCESS;
 }
 
-/* --- open ------------------------------------------------------------------------------------------ */
+/* --- open
+ * ------------------------------------------------------------------------------------------ */
 
 static struct sk_status check_options(const struct sk_store_options *o)
 {
     if (!o->dir || !*o->dir) return sk_error(SK_INVALID, "a store needs a directory");
     if (o->segment_bytes % SK_HEADER_BYTES || o->segment_bytes < 2 * SK_HEADER_BYTES ||
         o->segment_bytes > 2 * GIB)
-        return sk_error(SK_INVALID,
-                        "segment_bytes must be a multiple of 4096, from 8192 to 2 GiB");
+        return sk_error(SK_INVALID, "segment_bytes must be a multiple of 4096, from 8192 to 2 GiB");
     if (o->disk_clean_percent > 100 || o->disk_refuse_percent > 100)
         return sk_error(SK_INVALID, "disk marks are percentages, 1..100");
     return SK_SUCCESS;
@@ -269,8 +274,8 @@ static struct sk_status open_rooms(sk_store *store)
     SK_TRY(identify(store));
     SK_TRY(sk_watermark_open(&store->watermark, store->vfs, p->watermark, store->store_id));
     store->watermark_open = true;
-    SK_TRY(sk_commitlog_open(&store->log, store->vfs, p->log, store->store_id,
-                             store->segment_bytes, true));
+    SK_TRY(sk_commitlog_open(&store->log, store->vfs, p->log, store->store_id, store->segment_bytes,
+                             true));
     store->log_open = true;
     store->log.zero_ahead = store->options.flush == SK_FLUSH_SYNC;
     store->index = sk_index_new(store->vfs, p->index, store->store_id, store->segment_bytes);
@@ -290,8 +295,8 @@ static struct sk_status bring_up(sk_store *store, struct sk_recovery *recovery)
     return store->options.manual ? SK_SUCCESS : sk_store_start_threads(store);
 }
 
-struct sk_status sk_store_open(const struct sk_store_options *options,
-                               struct sk_recovery *recovery, sk_store **out)
+struct sk_status sk_store_open(const struct sk_store_options *options, struct sk_recovery *recovery,
+                               sk_store **out)
 {
     struct sk_store_options filled = with_defaults(*options);
     SK_TRY(check_options(&filled));

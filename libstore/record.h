@@ -13,7 +13,7 @@
 enum {
     SK_RECORD_HEADER = 56,
     SK_RECORD_ALIGN = 8,
-    SK_RECORD_PAD = 128,    /* kind: nothing but the way to the next segment */
+    SK_RECORD_PAD = 128,      /* kind: nothing but the way to the next segment */
     SK_RECORD_MORE = 1u << 0, /* flag: the batch goes on with the next record */
 };
 
@@ -28,8 +28,8 @@ struct sk_frame {
     uint32_t epoch;
     uint64_t offset;
     uint64_t time_ms;
-    uint64_t flushed; /* the flushed cursor when this was appended */
-    uint32_t size;    /* header and payload, without the filling up to SK_RECORD_ALIGN */
+    uint64_t flushed;        /* the flushed cursor when this was appended */
+    uint32_t size;           /* header and payload, without the filling up to SK_RECORD_ALIGN */
     struct sk_slice payload; /* borrowed */
 };
 

@@ -58,8 +58,7 @@ static struct sk_status load_snapshot(sk_store *store, uint64_t position, struct
                                       uint64_t owner_bytes)
 {
     struct sk_slice owner = sk_slice_of(body->data, (size_t)owner_bytes);
-    struct sk_slice table =
-        sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
+    struct sk_slice table = sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
     SK_TRY(load_index(store, table, position));
     const struct sk_fold *fold = &store->options.fold;
     return fold->load ? fold->load(fold->owner, owner) : SK_SUCCESS;
@@ -110,12 +109,13 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
     if (*position == 0 && store->log.count && store->log.segments[0]->base != 0)
         return sk_error(SK_CORRUPT,
                         "'%s' has no valid snapshot, and the log begins at position %" PRIu64
-                        ": what was before is lost", store->paths.snapshot,
-                        store->log.segments[0]->base);
+                        ": what was before is lost",
+                        store->paths.snapshot, store->log.segments[0]->base);
     return SK_SUCCESS;
 }
 
-/* --- finding the end --------------------------------------------------------------------------- */
+/* --- finding the end ---------------------------------------------------------------------------
+ */
 
 /* Where in the segment anything but zeros may be, at or after byte `at`; asked at page borders, it
  * steps over what was reserved but never written. */
@@ -199,8 +199,10 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind)
     end.after = walk.after;
     end.proven = walk.highest_flushed;
     sk_walk_done(&walk);
-    if (behind) look_behind(log, position, &end);
-    else end.garbage_end = position;
+    if (behind)
+        look_behind(log, position, &end);
+    else
+        end.garbage_end = position;
     return end;
 }
 
@@ -210,27 +212,32 @@ struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_en
     if (end->tail >= durable) return SK_SUCCESS;
     uint64_t base = sk_commitlog_base(log, end->bad);
     return sk_error(SK_CORRUPT,
-                    "'%s/%020" PRIu64 ".log' byte %" PRIu64 ": %s, though records up to position %"
-                    PRIu64 " were durable; nothing was changed", log->dir, base, end->bad - base,
-                    end->why, durable);
+                    "'%s/%020" PRIu64 ".log' byte %" PRIu64
+                    ": %s, though records up to position %" PRIu64
+                    " were durable; nothing was changed",
+                    log->dir, base, end->bad - base, end->why, durable);
 }
 
-static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
-/* --- replay -------------------------------------------------------------------------------------- */
+/* --- replay --------------------------------------------------------------------------------------
+ */
 
 static struct sk_status replay_one(sk_store *store, const struct sk_record *record)
 {
     if (record->queue != SK_NO_QUEUE && !sk_index_add(store->index, record, false))
-        return sk_error(SK_CORRUPT, "queue %u: offset %" PRIu64 " at position %" PRIu64
-                        " does not follow the one before", record->queue, record->offset,
-                        record->span.begin);
+        return sk_error(SK_CORRUPT,
+                        "queue %u: offset %" PRIu64 " at position %" PRIu64
+                        " does not follow the one before",
+                        record->queue, record->offset, record->span.begin);
     const struct sk_fold *fold = &store->options.fold;
     return fold->apply ? fold->apply(fold->owner, record) : SK_SUCCESS;
 }
 
-static struct sk_status replay(sk_store *store, uint64_t from, uint64_t to,
-                               struct sk_recovery *out)
+static struct sk_status replay(sk_store *store, uint64_t from, uint64_t to, struct sk_recovery *out)
 {
     struct sk_walk walk = sk_walk_from(&store->log, from, to);
     struct sk_frame frame;
@@ -247,7 +254,8 @@ static struct sk_status replay(sk_store *store, uint64_t from, uint64_t to,
     return sk_while(s, "replay");
 }
 
-/* --- the rest -------------------------------------------------------------------------------------- */
+/* --- the rest
+ * -------------------------------------------------------------------------------------- */
 
 /* Index files of segments that are gone, or never came to be. */
 static struct sk_status sweep_index(sk_store *store)
@@ -288,8 +296,9 @@ static void distrust_cache(sk_store *store, uint64_t from)
 static struct sk_status start_empty(sk_store *store, struct sk_recovery *out)
 {
     if (store->watermark.flushed || atomic_load(&store->snapshot_position))
-        return sk_error(SK_CORRUPT, "'%s' is empty, but records up to position %" PRIu64
-                        " were durable", store->paths.log,
+        return sk_error(SK_CORRUPT,
+                        "'%s' is empty, but records up to position %" PRIu64 " were durable",
+                        store->paths.log,
                         larger(store->watermark.flushed, atomic_load(&store->snapshot_position)));
     SK_TRY(sk_commitlog_create(&store->log));
     out->created = true;
@@ -328,8 +337,10 @@ struct sk_status sk_store_recover(sk_store *store, struct sk_recovery *out)
 {
     uint64_t snapshot = 0;
     SK_TRY(start_from(store, &snapshot));
-    if (store->log.count == 0) SK_TRY(start_empty(store, out));
-    else SK_TRY(recover_log(store, snapshot, out));
+    if (store->log.count == 0)
+        SK_TRY(start_empty(store, out));
+    else
+        SK_TRY(recover_log(store, snapshot, out));
     out->snapshot_position = snapshot;
     out->begin = sk_commitlog_begin(&store->log);
     out->tail = sk_commitlog_tail(&store->log);

@@ -11,11 +11,10 @@ static struct sk_status fill(struct sk_vfs *vfs, int fd, uint64_t store_id, uint
                              uint64_t bytes, uint64_t zero_bytes)
 {
     uint8_t page[SK_HEADER_BYTES];
-    sk_header_encode(&(struct sk_header){.magic = SK_MAGIC_LOG,
-                                         .store_id = store_id,
-                                         .position = base,
-                                         .sizes = {bytes, 0}},
-                     page);
+    sk_header_encode(
+        &(struct sk_header){
+            .magic = SK_MAGIC_LOG, .store_id = store_id, .position = base, .sizes = {bytes, 0}},
+        page);
     int err = vfs->truncate(vfs, fd, 0); /* a leftover of a crash may be in the way */
     if (err < 0) return sk_errno(-err, "truncate");
     if ((err = vfs->allocate(vfs, fd, bytes)) < 0) return sk_errno(-err, "reserve room");

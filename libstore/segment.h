@@ -35,7 +35,10 @@ SK_CHECKED struct sk_status sk_segment_open(struct sk_vfs *vfs, const char *dir,
 struct sk_segment *sk_segment_ref(struct sk_segment *segment);
 void sk_segment_unref(struct sk_segment *segment); /* NULL is fine */
 
-static inline uint64_t sk_segment_end(const struct sk_segment *s) { return s->base + s->bytes; }
+static inline uint64_t sk_segment_end(const struct sk_segment *s)
+{
+    return s->base + s->bytes;
+}
 
 /* What lies at [position, end of the segment); borrowed while the segment is held. */
 static inline struct sk_slice sk_segment_from(const struct sk_segment *s, uint64_t position)

@@ -92,8 +92,7 @@ static struct sk_status read_body(struct sk_vfs *vfs, int fd, uint64_t file_byte
 }
 
 struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
-                                  uint64_t position, struct sk_buffer *body,
-                                  uint64_t *owner_bytes)
+                                  uint64_t position, struct sk_buffer *body, uint64_t *owner_bytes)
 {
     char path[SK_DISK_PATH];
     sk_disk_name(path, dir, position, ".snap");

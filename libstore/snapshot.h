@@ -13,8 +13,8 @@ SK_CHECKED struct sk_status sk_snapshot_write(struct sk_vfs *vfs, const char *di
                                               uint64_t store_id, uint64_t position,
                                               struct sk_slice body, uint64_t owner_bytes);
 /* Appends the body to *body. SK_CORRUPT names the first bad block. */
-SK_CHECKED struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir,
-                                             uint64_t store_id, uint64_t position,
-                                             struct sk_buffer *body, uint64_t *owner_bytes);
+SK_CHECKED struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
+                                             uint64_t position, struct sk_buffer *body,
+                                             uint64_t *owner_bytes);
 
 #endif

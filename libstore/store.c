@@ -165,7 +165,10 @@ struct sk_status sk_store_flush(sk_store *store)
     return SK_SUCCESS;
 }
 
-sk_gate *sk_store_committed(sk_store *store) { return store->gate; }
+sk_gate *sk_store_committed(sk_store *store)
+{
+    return store->gate;
+}
 
 uint64_t sk_store_committed_position(const sk_store *store)
 {
@@ -173,8 +176,14 @@ uint64_t sk_store_committed_position(const sk_store *store)
     return atomic_load_explicit(&store->committed, memory_order_acquire);
 }
 
-uint64_t sk_store_tail(const sk_store *store) { return sk_commitlog_tail(&store->log); }
-uint64_t sk_store_begin(const sk_store *store) { return sk_commitlog_begin(&store->log); }
+uint64_t sk_store_tail(const sk_store *store)
+{
+    return sk_commitlog_tail(&store->log);
+}
+uint64_t sk_store_begin(const sk_store *store)
+{
+    return sk_commitlog_begin(&store->log);
+}
 
 void sk_store_on_commit(sk_store *store, sk_commit_fn *fn, void *owner)
 {
@@ -189,7 +198,10 @@ struct sk_queue_range sk_store_queue(const sk_store *store, uint32_t queue)
     return sk_index_range(store->index, queue);
 }
 
-void sk_store_drop_queue(sk_store *store, uint32_t queue) { sk_index_drop(store->index, queue); }
+void sk_store_drop_queue(sk_store *store, uint32_t queue)
+{
+    sk_index_drop(store->index, queue);
+}
 
 /* The index lost an entry: its segment of the log still knows. Slow, but it happens once. */
 static bool find_in_log(sk_store *store, uint32_t queue, uint64_t offset,
@@ -239,8 +251,10 @@ uint64_t sk_store_offset_by_time(sk_store *store, uint32_t queue, uint64_t time_
     while (low < high) {
         uint64_t middle = low + (high - low) / 2, time = 0;
         /* What retention took away meanwhile, or rot, lies before the answer. */
-        if (!time_at(store, queue, middle, &time) || time < time_ms) low = middle + 1;
-        else high = middle;
+        if (!time_at(store, queue, middle, &time) || time < time_ms)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -258,8 +272,8 @@ struct sk_status sk_store_read(sk_store *store, uint64_t position, struct sk_pin
 
     struct sk_frame frame;
     const char *why;
-    enum sk_frame_verdict v = sk_record_parse(sk_segment_from(segment, position), log->store_id,
-                                              position, &frame, &why);
+    enum sk_frame_verdict v =
+        sk_record_parse(sk_segment_from(segment, position), log->store_id, position, &frame, &why);
     if (v != SK_FRAME_VALID || frame.kind == SK_RECORD_PAD) {
         struct sk_status s =
             sk_error(SK_CORRUPT, "segment '%s/%020" PRIu64 ".log' byte %" PRIu64 ": %s",
@@ -271,8 +285,14 @@ struct sk_status sk_store_read(sk_store *store, uint64_t position, struct sk_pin
     return SK_SUCCESS;
 }
 
-void sk_pin_ref(void *pin) { sk_segment_ref(pin); }
-void sk_unpin(void *pin) { sk_segment_unref(pin); }
+void sk_pin_ref(void *pin)
+{
+    sk_segment_ref(pin);
+}
+void sk_unpin(void *pin)
+{
+    sk_segment_unref(pin);
+}
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 

@@ -18,9 +18,9 @@ struct sk_sleeper {
     struct sk_cond wake;
     pthread_t thread;
     bool started;
-    bool stop;            /* guarded by lock */
-    _Atomic bool poked;   /* there is work */
-    uint64_t wanted;      /* the flusher's: flush up to here now; guarded by lock */
+    bool stop;          /* guarded by lock */
+    _Atomic bool poked; /* there is work */
+    uint64_t wanted;    /* the flusher's: flush up to here now; guarded by lock */
 };
 
 struct sk_store_paths {

@@ -111,7 +111,8 @@ static void *helper_body(void *arg)
     return NULL;
 }
 
-/* --- janitor ----------------------------------------------------------------------------------- */
+/* --- janitor -----------------------------------------------------------------------------------
+ */
 
 bool sk_store_snapshot_is_due(const sk_store *store)
 {
@@ -137,7 +138,8 @@ static void *janitor_body(void *arg)
     return NULL;
 }
 
-/* --- start and stop --------------------------------------------------------------------------------- */
+/* --- start and stop
+ * --------------------------------------------------------------------------------- */
 
 static struct sk_status start(struct sk_sleeper *s, const char *name, void *(*body)(void *),
                               sk_store *store)

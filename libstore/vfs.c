@@ -12,7 +12,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static int outcome(int result) { return result < 0 ? -errno : result; }
+static int outcome(int result)
+{
+    return result < 0 ? -errno : result;
+}
 
 static int real_open(struct sk_vfs *vfs, const char *path, unsigned flags)
 {

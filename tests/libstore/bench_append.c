@@ -34,7 +34,10 @@ static void fail(struct sk_status s)
     exit(1);
 }
 
-static uint64_t now_us(void) { return sk_mono_us(sk_clock_real()); }
+static uint64_t now_us(void)
+{
+    return sk_mono_us(sk_clock_real());
+}
 
 static void open_store(struct bench *b, enum sk_flush_mode flush, struct sk_recovery *r)
 {
@@ -211,7 +214,8 @@ int main(int argc, char **argv)
     (void)end;
     struct sk_status s = sk_store_flush(b.store);
     if (!sk_ok(s)) fail(s);
-    printf("%-34s %9.3f ms\n", "empty directory to first durable", (double)(now_us() - start) / 1e3);
+    printf("%-34s %9.3f ms\n", "empty directory to first durable",
+           (double)(now_us() - start) / 1e3);
     sk_store_close(b.store);
 
     bench_plain(&b, "async, single", 1);

@@ -34,7 +34,8 @@ static struct sk_status open_on(struct toy_room *room, struct sk_vfs *vfs)
     struct sk_store_options o = small(room, vfs);
     memset(room, 0, sizeof *room);
     struct sk_status s = sk_store_open(&o, NULL, &room->store);
-    for (uint32_t q = 0; sk_ok(s) && q < 64; q++) room->next[q] = sk_store_queue(room->store, q).max;
+    for (uint32_t q = 0; sk_ok(s) && q < 64; q++)
+        room->next[q] = sk_store_queue(room->store, q).max;
     return s;
 }
 
@@ -107,7 +108,10 @@ START_TEST(any_call_may_fail)
 }
 END_TEST
 
-static void on_closed(void *arg, struct sk_status s) { *(enum sk_code *)arg = s.code; }
+static void on_closed(void *arg, struct sk_status s)
+{
+    *(enum sk_code *)arg = s.code;
+}
 
 START_TEST(a_failed_sync_stops_the_store)
 {

@@ -160,7 +160,10 @@ START_TEST(dropped_queues_are_forgotten)
 END_TEST
 
 /* What the allocator has handed out; 0 under the sanitizers, which replace it. */
-static size_t in_use(void) { return mallinfo2().uordblks; }
+static size_t in_use(void)
+{
+    return mallinfo2().uordblks;
+}
 
 START_TEST(a_hundred_thousand_quiet_queues_are_cheap)
 {

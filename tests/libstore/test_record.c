@@ -25,9 +25,9 @@ static void good_frame(uint8_t out[LEN])
 
 static const struct {
     const char *name;
-    size_t keep;   /* bytes the reader is given */
-    size_t at;     /* the byte to damage ... */
-    uint8_t mask;  /* ... by xor */
+    size_t keep;  /* bytes the reader is given */
+    size_t at;    /* the byte to damage ... */
+    uint8_t mask; /* ... by xor */
     uint64_t place;
     uint64_t id;
     enum sk_frame_verdict want;
@@ -79,7 +79,8 @@ START_TEST(every_flipped_bit_shows)
         good_frame(bytes);
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         ck_assert_msg(sk_record_parse(sk_slice_of(bytes, LEN), ID, PLACE, &frame, &why) ==
-                          SK_FRAME_DAMAGED, "bit %zu", bit);
+                          SK_FRAME_DAMAGED,
+                      "bit %zu", bit);
     }
 }
 END_TEST

@@ -111,8 +111,11 @@ static struct memory_vfs *work(void)
         struct toy_room room;
         open_small(&room, disk);
         for (int i = 0; i < 45; i++) {
-            if (i % 5 == 4) put_batch(&room, disk, (uint32_t)(i % 3), (size_t)(i * 29 % 900));
-            else put_one(&room, disk, i % 7 ? (uint32_t)(i % 3) : SK_NO_QUEUE, (size_t)(i * 37 % 1500));
+            if (i % 5 == 4)
+                put_batch(&room, disk, (uint32_t)(i % 3), (size_t)(i * 29 % 900));
+            else
+                put_one(&room, disk, i % 7 ? (uint32_t)(i % 3) : SK_NO_QUEUE,
+                        (size_t)(i * 37 % 1500));
             if (i % 4 == 3) {
                 ck_ok(sk_store_flush(room.store));
                 promise(disk, room.state.records);
@@ -147,11 +150,12 @@ static uint64_t submitted_at(size_t ops)
 
 static void check_state(const struct toy *t, size_t ops, const char *what)
 {
-    ck_assert_msg(t->records >= promised_at(ops), "%s after %zu ops: %" PRIu64 " of %" PRIu64
-                  " promised records", what, ops, t->records, promised_at(ops));
-    ck_assert_msg(t->records <= submitted_at(ops), "%s after %zu ops: %" PRIu64
-                  " records, but only %" PRIu64 " were submitted", what, ops, t->records,
-                  submitted_at(ops));
+    ck_assert_msg(t->records >= promised_at(ops),
+                  "%s after %zu ops: %" PRIu64 " of %" PRIu64 " promised records", what, ops,
+                  t->records, promised_at(ops));
+    ck_assert_msg(t->records <= submitted_at(ops),
+                  "%s after %zu ops: %" PRIu64 " records, but only %" PRIu64 " were submitted",
+                  what, ops, t->records, submitted_at(ops));
     ck_assert_msg(past.whole[t->records], "%s after %zu ops: half a batch", what, ops);
     ck_assert_msg(memcmp(t, &past.after[t->records], sizeof *t) == 0,
                   "%s after %zu ops: the state after %" PRIu64 " records differs", what, ops,
@@ -186,7 +190,8 @@ static void check_image(struct memory_vfs *image, size_t ops, const char *what, 
     toy_check_queues(&room);
     sk_store_close(room.store);
     struct sk_recovery r = open_small(&room, image);
-    ck_assert_msg(r.clean, "%s after %zu ops: an orderly stop, but tail %" PRIu64 " begin %" PRIu64, what, ops, r.tail, r.begin);
+    ck_assert_msg(r.clean, "%s after %zu ops: an orderly stop, but tail %" PRIu64 " begin %" PRIu64,
+                  what, ops, r.tail, r.begin);
     ck_assert_uint_eq(room.state.records, first.records + 1);
     sk_store_close(room.store);
 }

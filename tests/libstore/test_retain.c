@@ -140,7 +140,7 @@ START_TEST(a_filling_disk_takes_the_oldest_whatever_their_age)
     ck_assert_uint_eq(sk_store_retain(room.store), 0);
     faulty.full_percent = 91;
     ck_assert_uint_ge(sk_store_retain(room.store), 8); /* the fake disk never gets emptier */
-    toy_put(&room, 3, 10); /* the active segment stays */
+    toy_put(&room, 3, 10);                             /* the active segment stays */
     toy_check_queues(&room);
 }
 END_TEST

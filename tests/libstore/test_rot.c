@@ -15,7 +15,8 @@ static struct sk_status try_open(struct toy_room *room, struct memory_vfs *disk)
     memset(room, 0, sizeof *room);
     o.segment_bytes = 16 * 1024;
     struct sk_status s = sk_store_open(&o, NULL, &room->store);
-    for (uint32_t q = 0; sk_ok(s) && q < 64; q++) room->next[q] = sk_store_queue(room->store, q).max;
+    for (uint32_t q = 0; sk_ok(s) && q < 64; q++)
+        room->next[q] = sk_store_queue(room->store, q).max;
     return s;
 }
 

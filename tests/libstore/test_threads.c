@@ -32,8 +32,14 @@ struct scene {
     _Atomic uint64_t reads, commits;
 };
 
-static void lock_scene(void *owner) { sk_mutex_lock(&((struct scene *)owner)->lock); }
-static void unlock_scene(void *owner) { sk_mutex_unlock(&((struct scene *)owner)->lock); }
+static void lock_scene(void *owner)
+{
+    sk_mutex_lock(&((struct scene *)owner)->lock);
+}
+static void unlock_scene(void *owner)
+{
+    sk_mutex_unlock(&((struct scene *)owner)->lock);
+}
 
 static void on_commit(void *owner, uint64_t committed)
 {

@@ -39,8 +39,8 @@ static inline struct sk_status toy_on_apply(void *owner, const struct sk_record 
 static inline struct sk_status toy_on_load(void *owner, struct sk_slice snapshot)
 {
     struct toy *t = owner;
-    if (snapshot.len != sizeof *t) return sk_error(SK_INVALID, "toy snapshot of %zu bytes",
-                                                   snapshot.len);
+    if (snapshot.len != sizeof *t)
+        return sk_error(SK_INVALID, "toy snapshot of %zu bytes", snapshot.len);
     memcpy(t, snapshot.data, sizeof *t);
     return SK_SUCCESS;
 }

@@ -21,7 +21,10 @@ static int turn(struct sk_vfs *vfs, enum fault_verb verb)
     return error;
 }
 
-static struct sk_vfs *under(struct sk_vfs *vfs) { return ((struct faulty_vfs *)vfs)->under; }
+static struct sk_vfs *under(struct sk_vfs *vfs)
+{
+    return ((struct faulty_vfs *)vfs)->under;
+}
 
 static int f_open(struct sk_vfs *v, const char *path, unsigned flags)
 {
@@ -168,9 +171,9 @@ static int f_drop_cache(struct sk_vfs *v, int fd, uint64_t from)
 struct faulty_vfs faulty_vfs_over(struct sk_vfs *disk)
 {
     return (struct faulty_vfs){
-        .vfs = {f_open, f_close, f_pread, f_pwritev, f_fdatasync, f_fsync, f_allocate, f_truncate,
-                f_rename, f_unlink, f_mkdir, f_list, f_sync_dir, f_stat, f_space, f_map, f_unmap,
-                f_lock, f_next_data, f_drop_cache},
+        .vfs = {f_open,     f_close,  f_pread,  f_pwritev, f_fdatasync, f_fsync,     f_allocate,
+                f_truncate, f_rename, f_unlink, f_mkdir,   f_list,      f_sync_dir,  f_stat,
+                f_space,    f_map,    f_unmap,  f_lock,    f_next_data, f_drop_cache},
         .under = disk,
         .lock = PTHREAD_MUTEX_INITIALIZER,
     };
@@ -189,12 +192,16 @@ void faulty_vfs_arm(struct faulty_vfs *f, enum fault_verb verb, long nth, int er
     pthread_mutex_unlock(&f->lock);
 }
 
-void faulty_vfs_disarm(struct faulty_vfs *f) { faulty_vfs_arm(f, FAULT_ANY, 0, 0, FAULT_ONCE); }
+void faulty_vfs_disarm(struct faulty_vfs *f)
+{
+    faulty_vfs_arm(f, FAULT_ANY, 0, 0, FAULT_ONCE);
+}
 
 const char *fault_verb_name(enum fault_verb verb)
 {
     static const char *const names[FAULT_VERBS] = {
-        "any",    "open",  "close", "pread",    "pwritev", "fdatasync", "fsync", "allocate", "truncate",
-        "rename", "unlink", "mkdir", "list",     "sync_dir", "stat",    "map",   "lock",     "next_data"};
+        "any",   "open",     "close",    "pread",  "pwritev", "fdatasync",
+        "fsync", "allocate", "truncate", "rename", "unlink",  "mkdir",
+        "list",  "sync_dir", "stat",     "map",    "lock",    "next_data"};
     return names[verb];
 }

@@ -52,7 +52,7 @@ struct faulty_vfs {
     enum fault_verb verb;
     enum fault_mode mode;
     int error;
-    long left;  /* calls of that verb until the one that fails; 0: disarmed */
+    long left; /* calls of that verb until the one that fails; 0: disarmed */
     bool fired;
     bool tearing; /* a short write was made, the next one fails */
     long calls[FAULT_VERBS];

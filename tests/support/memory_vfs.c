@@ -45,7 +45,7 @@ struct memory_vfs {
     int fds[MOST_FDS]; /* inode + 1; 0: free */
     struct op *ops;
     size_t op_count, op_room;
-    bool silent; /* being built: write nothing down */
+    bool silent;             /* being built: write nothing down */
     struct memory_vfs *base; /* what was there before the first op; NULL: nothing */
 };
 
@@ -83,8 +83,10 @@ static void parent_of(const char *path, char out[4096])
 {
     snprintf(out, 4096, "%s", path);
     char *slash = strrchr(out, '/');
-    if (slash) *slash = '\0';
-    else strcpy(out, ".");
+    if (slash)
+        *slash = '\0';
+    else
+        strcpy(out, ".");
 }
 
 /* --- changes, as they are done and as they are replayed ------------------------------------- */
@@ -147,7 +149,8 @@ static struct inode *of_fd(struct memory_vfs *m, int fd)
     return &m->inodes[m->fds[fd] - 1];
 }
 
-/* --- the verbs --------------------------------------------------------------------------------- */
+/* --- the verbs ---------------------------------------------------------------------------------
+ */
 
 static int m_open(struct sk_vfs *v, const char *path, unsigned flags)
 {
@@ -264,7 +267,8 @@ static int m_list(struct sk_vfs *v, const char *path, sk_vfs_name_fn *each, void
     for (int i = 0; i < count; i++) {
         char parent[4096];
         parent_of(m->names[i].path, parent);
-        if (strcmp(parent, path) == 0) names[found++] = sk_strdup(strrchr(m->names[i].path, '/') + 1);
+        if (strcmp(parent, path) == 0)
+            names[found++] = sk_strdup(strrchr(m->names[i].path, '/') + 1);
     }
     leave(m, 0);
     bool more = true;
@@ -289,7 +293,8 @@ static int m_stat(struct sk_vfs *v, const char *path, struct sk_vfs_stat *out)
     int i = find_name(m, path);
     if (i < 0) return leave(m, -ENOENT);
     bool dir = m->names[i].inode < 0;
-    *out = (struct sk_vfs_stat){.is_dir = dir, .bytes = dir ? 0 : m->inodes[m->names[i].inode].bytes};
+    *out =
+        (struct sk_vfs_stat){.is_dir = dir, .bytes = dir ? 0 : m->inodes[m->names[i].inode].bytes};
     return leave(m, 0);
 }
 
@@ -344,14 +349,16 @@ static int m_drop_cache(struct sk_vfs *v, int fd, uint64_t from)
     return 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
 
 struct memory_vfs *memory_vfs_new(void)
 {
     struct memory_vfs *m = sk_zalloc(1, sizeof *m);
-    m->vfs = (struct sk_vfs){m_open,   m_close, m_pread, m_pwritev, m_sync,  m_sync,  m_truncate,
-                             m_truncate, m_rename, m_unlink, m_mkdir, m_list, m_sync_dir, m_stat,
-                             m_space,  m_map,   m_unmap, m_lock,    m_next_data, m_drop_cache};
+    m->vfs = (struct sk_vfs){m_open,  m_close,    m_pread,    m_pwritev,   m_sync,
+                             m_sync,  m_truncate, m_truncate, m_rename,    m_unlink,
+                             m_mkdir, m_list,     m_sync_dir, m_stat,      m_space,
+                             m_map,   m_unmap,    m_lock,     m_next_data, m_drop_cache};
     pthread_mutex_init(&m->lock, NULL);
     return m;
 }
@@ -375,7 +382,10 @@ void memory_vfs_free(struct memory_vfs *m)
     free(m);
 }
 
-struct sk_vfs *memory_vfs_door(struct memory_vfs *m) { return &m->vfs; }
+struct sk_vfs *memory_vfs_door(struct memory_vfs *m)
+{
+    return &m->vfs;
+}
 
 size_t memory_vfs_ops(struct memory_vfs *m)
 {
@@ -418,7 +428,8 @@ void memory_vfs_rebase(struct memory_vfs *m)
     m->base = memory_vfs_copy(m);
 }
 
-/* --- crashing ------------------------------------------------------------------------------------------ */
+/* --- crashing
+ * ------------------------------------------------------------------------------------------ */
 
 static uint64_t mix(uint64_t x)
 {
@@ -501,10 +512,12 @@ struct memory_vfs *memory_vfs_crash(struct memory_vfs *m, size_t ops, enum memor
         const struct op *op = &m->ops[i];
         if (op->kind == OP_SYNC || op->kind == OP_SYNC_DIR) continue;
         c.synced = how == MEMORY_KEEP_ALL || is_synced(m, i, ops);
-        if (op->kind == OP_WRITE) replay_write(image, m, &c, i);
+        if (op->kind == OP_WRITE)
+            replay_write(image, m, &c, i);
         else if (op->kind == OP_RESIZE && survives(m, &c, i, 0))
             resize(&image->inodes[op->inode], op->len);
-        else if (is_name_change(op) && survives(m, &c, i, 0)) replay_name(image, op);
+        else if (is_name_change(op) && survives(m, &c, i, 0))
+            replay_name(image, op);
     }
     image->silent = false;
     memory_vfs_rebase(image);

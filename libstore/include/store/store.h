@@ -45,7 +45,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-struct sk_vfs;                   /* store/vfs.h: the disk, or a test's idea of one */
+struct sk_vfs; /* store/vfs.h: the disk, or a test's idea of one */
 typedef struct sk_store sk_store;
 
 #define SK_NO_QUEUE UINT32_MAX
@@ -102,14 +102,14 @@ enum sk_flush_mode { SK_FLUSH_SYNC, SK_FLUSH_ASYNC };
 struct sk_store_options {
     const char *dir; /* created if missing; one process at a time (locked) */
     enum sk_flush_mode flush;
-    uint64_t segment_bytes;      /* 0: 1 GiB; fixed when the directory is made */
-    uint64_t snapshot_bytes;     /* a snapshot is due after this much log; 0: 128 MiB */
-    uint64_t flush_interval_ms;  /* fdatasync at least so often while there is need; 0: 500 */
-    uint64_t retention_ms;       /* 0: keep for ever */
-    uint64_t retention_bytes;    /* 0: no limit */
+    uint64_t segment_bytes;       /* 0: 1 GiB; fixed when the directory is made */
+    uint64_t snapshot_bytes;      /* a snapshot is due after this much log; 0: 128 MiB */
+    uint64_t flush_interval_ms;   /* fdatasync at least so often while there is need; 0: 500 */
+    uint64_t retention_ms;        /* 0: keep for ever */
+    uint64_t retention_bytes;     /* 0: no limit */
     unsigned disk_refuse_percent; /* sends are refused above; 0: 95 */
     unsigned disk_clean_percent;  /* oldest segments go above, whatever their age; 0: 90 */
-    struct sk_vfs *vfs;          /* NULL: the real disk */
+    struct sk_vfs *vfs;           /* NULL: the real disk */
     const struct sk_clock *clock; /* NULL: the real clock */
     struct sk_fold fold;
     /* The next three are called with fold.owner; each may be NULL.
@@ -122,7 +122,7 @@ struct sk_store_options {
     bool manual;
 };
 
-struct sk_recovery { /* what opening found; for one log line */
+struct sk_recovery {            /* what opening found; for one log line */
     uint64_t snapshot_position; /* 0: none, replayed from the first record */
     uint64_t replayed_records, replayed_bytes;
     uint64_t cut_bytes; /* torn tail removed */
@@ -144,8 +144,9 @@ void sk_store_close(sk_store *store);
 
 /* Append all or nothing, also across a power cut: 1 .. SK_MAX_BATCH records, together smaller
  * than a segment. spans[i] is record i's place. When this returns OK readers can find the
- * records and they survive the process. Call sk_store_publish after releasing the lock. SK_FULL: the disk is above its mark (`urgent` appends,
- * such as acks, may go on into the reserve). SK_IO: the store has failed. */
+ * records and they survive the process. Call sk_store_publish after releasing the lock. SK_FULL:
+ * the disk is above its mark (`urgent` appends, such as acks, may go on into the reserve). SK_IO:
+ * the store has failed. */
 SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
                                             size_t count, bool urgent, struct sk_span *spans);
 
