@@ -30,6 +30,26 @@ static struct sk_status check_name(const char *text, struct sk_verdict (*check)(
     return sk_error(SK_INVALID, "%s", verdict.text);
 }
 
+/* Under the lock. The topic or group of this name, as its answers have it. */
+static struct sk_status find_topic(const sk_broker *broker, const char *name,
+                                   const struct sk_topic **out)
+{
+    SK_TRY(check_name(name, sk_topic_check));
+    *out = sk_state_topic(sk_ledger_state(broker->ledger), sk_slice_of_text(name));
+    if (*out) return SK_SUCCESS;
+    return sk_error(SK_NOT_FOUND, "no topic '%s' on broker %s", name, broker->config->name);
+}
+
+static struct sk_status find_group(const sk_broker *broker, const char *name,
+                                   const struct sk_group **out)
+{
+    SK_TRY(check_name(name, sk_group_check));
+    *out = sk_state_group(sk_ledger_state(broker->ledger), sk_slice_of_text(name));
+    if (*out) return SK_SUCCESS;
+    return sk_error(SK_NOT_FOUND, "no consumer group '%s' on broker %s", name,
+                    broker->config->name);
+}
+
 static struct sk_status check_queues(const sk_broker *broker, int32_t count, const char *what)
 {
     if (count >= 0 && count <= broker->config->max_queues) return SK_SUCCESS;
@@ -45,7 +65,10 @@ static struct sk_status change_of_topic(const sk_broker *broker, const skua_topi
     SK_TRY(check_queues(broker, config->read_queues, "read_queues"));
     SK_TRY(check_queues(broker, config->write_queues, "write_queues"));
     int type = config->type ? (int)config->type : RMQ_MESSAGE_TYPE_NORMAL;
-    if (type > RMQ_MESSAGE_TYPE_TRANSACTION || type < 0) {
+    if (type > RMQ_MESSAGE_TYPE_PRIORITY || type < 0) {
+        return sk_error(SK_INVALID, "unknown topic type %d", type);
+    }
+    if (type > RMQ_MESSAGE_TYPE_TRANSACTION) {
         return sk_error(SK_INVALID, "topics of type %s come in a later version of Skua",
                         rmq_message_type_name(type));
     }
@@ -59,7 +82,9 @@ static struct sk_status change_of_topic(const sk_broker *broker, const skua_topi
     static const unsigned permissions[] = {SK_PERMIT_READ | SK_PERMIT_WRITE, 0, SK_PERMIT_READ,
                                            SK_PERMIT_WRITE, SK_PERMIT_READ | SK_PERMIT_WRITE};
     if ((unsigned)config->permission >= sizeof permissions / sizeof permissions[0]) {
-        return sk_error(SK_INVALID, "unknown permission %d", (int)config->permission);
+        return sk_error(SK_INVALID,
+                        "unknown permission %d; there are NONE, READ, WRITE and READ_WRITE",
+                        (int)config->permission);
     }
     *out = (struct sk_topic_change){
         .name = sk_slice_of_text(config->name),
@@ -211,13 +236,10 @@ static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic
     sk_broker *broker = owner;
     uint64_t position = 0;
     struct sk_slice name = sk_slice_of_text(request->name);
-    struct sk_status status = SK_SUCCESS;
+    const struct sk_topic *topic;
     sk_ledger_lock(broker->ledger);
-    const struct sk_topic *topic = sk_state_topic(sk_ledger_state(broker->ledger), name);
-    if (!topic) {
-        status = sk_error(SK_NOT_FOUND, "no topic '%.200s' on broker %s", request->name,
-                          broker->config->name);
-    } else {
+    struct sk_status status = find_topic(broker, request->name, &topic);
+    if (sk_ok(status)) {
         size_t count = topic->queue_count;
         uint32_t *queues =
             sk_arena_copy(rpc_call_arena(call), topic->queues, count * sizeof *queues);
@@ -291,14 +313,10 @@ static void on_describe_topic(void *owner, rpc_call *call,
 {
     sk_broker *broker = owner;
     skua_describe_topic_response response = SKUA_DESCRIBE_TOPIC_RESPONSE_INIT;
-    struct sk_status status = SK_SUCCESS;
+    const struct sk_topic *topic;
     sk_ledger_lock(broker->ledger);
-    const struct sk_topic *topic =
-        sk_state_topic(sk_ledger_state(broker->ledger), sk_slice_of_text(request->name));
-    if (!topic) {
-        status = sk_error(SK_NOT_FOUND, "no topic '%.200s' on broker %s", request->name,
-                          broker->config->name);
-    } else if (!describe_queues(broker, topic, rpc_call_arena(call), &response)) {
+    struct sk_status status = find_topic(broker, request->name, &topic);
+    if (sk_ok(status) && !describe_queues(broker, topic, rpc_call_arena(call), &response)) {
         status = sk_error(SK_FULL, "no memory for the answer");
     }
     sk_ledger_unlock(broker->ledger);
@@ -384,12 +402,10 @@ static void on_delete_group(void *owner, rpc_call *call, const skua_delete_group
     sk_broker *broker = owner;
     uint64_t position = 0;
     struct sk_slice name = sk_slice_of_text(request->name);
-    struct sk_status status = SK_SUCCESS;
+    const struct sk_group *group;
     sk_ledger_lock(broker->ledger);
-    if (!sk_state_group(sk_ledger_state(broker->ledger), name)) {
-        status = sk_error(SK_NOT_FOUND, "no consumer group '%.200s' on broker %s", request->name,
-                          broker->config->name);
-    } else {
+    struct sk_status status = find_group(broker, request->name, &group);
+    if (sk_ok(status)) {
         struct sk_buffer payload = {0};
         sk_state_encode_group_deleted(name, &payload);
         status = write_config(broker, SK_RECORD_GROUP_DELETED, &payload, &position);
@@ -524,14 +540,13 @@ static void on_describe_group(void *owner, rpc_call *call,
     sk_broker *broker = owner;
     struct description d = {.arena = rpc_call_arena(call),
                             .response = SKUA_DESCRIBE_GROUP_RESPONSE_INIT};
+    const struct sk_group *group;
     sk_ledger_lock(broker->ledger);
-    const struct sk_group *group =
-        sk_state_group(sk_ledger_state(broker->ledger), sk_slice_of_text(request->name));
-    if (group) describe_group(broker, group, &d);
+    struct sk_status status = find_group(broker, request->name, &group);
+    if (sk_ok(status)) describe_group(broker, group, &d);
     sk_ledger_unlock(broker->ledger);
-    if (!group) {
-        rpc_call_fail_status(call, sk_error(SK_NOT_FOUND, "no consumer group '%.200s' on broker %s",
-                                            request->name, broker->config->name));
+    if (!sk_ok(status)) {
+        rpc_call_fail_status(call, status);
     } else if (d.failed) {
         rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "too much for one answer");
     } else {

@@ -5,7 +5,7 @@
 static struct sk_verdict refusal(rpc_call *call, struct sk_caller *caller, const char *what)
 {
     SK_GRANT(sk_caller_of(call, caller));
-    return sk_refuse(RMQ_CODE_NOT_IMPLEMENTED, "%s: comes in a later version of Skua", what);
+    return sk_refuse(RMQ_CODE_NOT_IMPLEMENTED, "%s in a later version of Skua", what);
 }
 
 void sk_handle_dead_letter(void *owner, rpc_call *call,
@@ -13,7 +13,7 @@ void sk_handle_dead_letter(void *owner, rpc_call *call,
 {
     (void)owner, (void)request;
     struct sk_caller caller;
-    struct sk_verdict verdict = refusal(call, &caller, "dead letter queues");
+    struct sk_verdict verdict = refusal(call, &caller, "dead letter queues come");
     rmq_status status = sk_status_for(&caller, &verdict);
     rmq_forward_message_to_dead_letter_queue_response response =
         RMQ_FORWARD_MESSAGE_TO_DEAD_LETTER_QUEUE_RESPONSE_INIT;
@@ -26,7 +26,7 @@ void sk_handle_end_transaction(void *owner, rpc_call *call,
 {
     (void)owner, (void)request;
     struct sk_caller caller;
-    struct sk_verdict verdict = refusal(call, &caller, "transactions");
+    struct sk_verdict verdict = refusal(call, &caller, "transactions come");
     rmq_status status = sk_status_for(&caller, &verdict);
     rmq_end_transaction_response response = RMQ_END_TRANSACTION_RESPONSE_INIT;
     response.status = &status;
@@ -37,7 +37,7 @@ void sk_handle_recall(void *owner, rpc_call *call, const rmq_recall_message_requ
 {
     (void)owner, (void)request;
     struct sk_caller caller;
-    struct sk_verdict verdict = refusal(call, &caller, "recalling delayed messages");
+    struct sk_verdict verdict = refusal(call, &caller, "recalling delayed messages comes");
     rmq_status status = sk_status_for(&caller, &verdict);
     rmq_recall_message_response response = RMQ_RECALL_MESSAGE_RESPONSE_INIT;
     response.status = &status;
@@ -49,7 +49,7 @@ void sk_handle_sync_lite(void *owner, rpc_call *call,
 {
     (void)owner, (void)request;
     struct sk_caller caller;
-    struct sk_verdict verdict = refusal(call, &caller, "lite topics");
+    struct sk_verdict verdict = refusal(call, &caller, "lite topics come");
     rmq_status status = sk_status_for(&caller, &verdict);
     rmq_sync_lite_subscription_response response = RMQ_SYNC_LITE_SUBSCRIPTION_RESPONSE_INIT;
     response.status = &status;

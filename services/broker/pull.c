@@ -56,7 +56,8 @@ static struct sk_verdict check_offset(sk_broker *broker, uint32_t store_queue, i
     uint64_t min, max;
     range_of(broker, store_queue, &min, &max);
     if (offset >= 0 && (uint64_t)offset >= min && (uint64_t)offset <= max) return SK_GRANTED;
-    return sk_refuse(RMQ_CODE_ILLEGAL_OFFSET, "offset %lld is outside [%llu, %llu]",
+    return sk_refuse(RMQ_CODE_ILLEGAL_OFFSET,
+                     "offset %lld is outside [%llu, %llu], where the queue begins and ends now",
                      (long long)offset, (unsigned long long)min, (unsigned long long)max);
 }
 
@@ -420,10 +421,12 @@ static struct sk_verdict offset_by_policy(sk_broker *broker, uint32_t store_queu
     case RMQ_QUERY_OFFSET_POLICY_TIMESTAMP:
         break;
     default:
-        return sk_refuse(RMQ_CODE_BAD_REQUEST, "unknown query_offset_policy %d",
+        return sk_refuse(RMQ_CODE_BAD_REQUEST,
+                         "unknown query_offset_policy %d; there are BEGINNING, END and TIMESTAMP",
                          (int)request->query_offset_policy);
     }
-    if (!time) return sk_refuse(RMQ_CODE_BAD_REQUEST, "TIMESTAMP needs a timestamp");
+    if (!time)
+        return sk_refuse(RMQ_CODE_BAD_REQUEST, "query_offset_policy TIMESTAMP needs a timestamp");
     sk_store *store = sk_ledger_store(broker->ledger);
     uint64_t offset = ms <= 0 ? min : sk_store_offset_by_time(store, store_queue, (uint64_t)ms);
     *out = (int64_t)(offset > max ? max : offset);

@@ -3,9 +3,12 @@
 
 static int64_t to_ms(int64_t seconds, int32_t nanos)
 {
-    if (seconds > INT64_MAX / 1000 - 1) return INT64_MAX;
-    if (seconds < INT64_MIN / 1000 + 1) return INT64_MIN;
-    return seconds * 1000 + nanos / 1000000;
+    int64_t ms = 0;
+    if (__builtin_mul_overflow(seconds, 1000, &ms) ||
+        __builtin_add_overflow(ms, nanos / 1000000, &ms)) {
+        return seconds < 0 ? INT64_MIN : INT64_MAX;
+    }
+    return ms;
 }
 
 int64_t sk_duration_ms(const pb_duration *duration)

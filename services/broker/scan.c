@@ -146,6 +146,13 @@ static enum sk_text_fault fault_of(struct sk_slice text, struct sk_text_facts fa
     return facts.blank ? SK_TEXT_BLANK : SK_TEXT_FINE;
 }
 
+/* Texts that other requests have as C strings may have no NUL: their rest would be lost there. */
+static bool is_c_text(struct sk_slice text, struct sk_text_facts facts)
+{
+    if (!facts.valid) return false;
+    return !facts.control || text.len == 0 || !memchr(text.data, 0, text.len);
+}
+
 static enum sk_scan_result scan_resource(struct sk_slice bytes, struct sk_scanned_message *out)
 {
     struct sk_wire_reader r = sk_wire_reader_of(bytes);
@@ -153,7 +160,7 @@ static enum sk_scan_result scan_resource(struct sk_slice bytes, struct sk_scanne
     while (sk_wire_next(&r, &f)) {
         if (f.number != RESOURCE_NAMESPACE && f.number != RESOURCE_NAME) continue;
         if (f.type != SK_WIRE_BYTES) return SK_SCAN_UNUSUAL;
-        if (!sk_text_look(f.bytes).valid) return SK_SCAN_BAD;
+        if (!is_c_text(f.bytes, sk_text_look(f.bytes))) return SK_SCAN_BAD;
         if (f.number == RESOURCE_NAME) {
             out->topic_name = f.bytes;
         } else {
@@ -209,6 +216,7 @@ static enum sk_scan_result take_text(const struct sk_wire_field *f, struct sk_sc
         if (!out->key_fault) out->key_fault = fault_of(f->bytes, facts);
         break;
     case SYSTEM_MESSAGE_ID:
+        if (!is_c_text(f->bytes, facts)) return SK_SCAN_BAD;
         out->message_id = f->bytes;
         out->id_blank = facts.blank;
         break;

@@ -284,7 +284,8 @@ void sk_handle_send(void *owner, rpc_call *call, struct sk_slice request)
     struct send *send = sk_arena_alloc(arena, sizeof *send);
     size_t count = sk_scan_count(request);
     if (!send || count == SIZE_MAX) {
-        rpc_call_fail(call, RPC_INVALID_ARGUMENT, "the request is not a SendMessageRequest");
+        rpc_call_fail(call, RPC_INVALID_ARGUMENT,
+                      "the request is no valid apache.rocketmq.v2.SendMessageRequest");
         return;
     }
     *send = (struct send){.broker = owner, .call = call};
@@ -297,8 +298,10 @@ void sk_handle_send(void *owner, rpc_call *call, struct sk_slice request)
     }
     send->messages = sk_arena_alloc(arena, count * sizeof *send->messages);
     if (!send->messages || !scan(send, request)) {
-        rpc_call_fail(call, RPC_INVALID_ARGUMENT,
-                      "the request is not a SendMessageRequest, or a text in it is not UTF-8");
+        rpc_call_fail(
+            call, RPC_INVALID_ARGUMENT,
+            "the request is no valid apache.rocketmq.v2.SendMessageRequest, or a text in it "
+            "is not UTF-8");
         return;
     }
     store_and_answer(send);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const char *const texts[] = {
 #define X(code, text) [code] = (text),
     SK_STATUS_CODES(X)
@@ -18,18 +20,6 @@ static const char *const names[] = {
 #undef X
 };
 
-/* A detail that was cut must not end inside a UTF-8 sequence: JSON writers would refuse it. */
-static void trim_utf8(char *text)
-{
-    size_t len = strlen(text);
-    size_t back = 0;
-    while (back < 4 && back < len && ((unsigned char)text[len - 1 - back] & 0xc0) == 0x80) back++;
-    if (back == len) return;
-    unsigned char lead = (unsigned char)text[len - 1 - back];
-    size_t want = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-    if (want != back) text[len - 1 - back] = '\0';
-}
-
 struct sk_status sk_error(enum sk_code code, const char *fmt, ...)
 {
     struct sk_status s = {.code = code};
@@ -37,7 +27,7 @@ struct sk_status sk_error(enum sk_code code, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(s.detail, sizeof s.detail, fmt, args);
     va_end(args);
-    if (n >= (int)sizeof s.detail) trim_utf8(s.detail);
+    if (n >= (int)sizeof s.detail) sk_utf8_trim(s.detail);
     return s;
 }
 
@@ -53,7 +43,7 @@ struct sk_status sk_while(struct sk_status s, const char *fmt, ...)
     if (used < sizeof wrapped.detail)
         n = snprintf(wrapped.detail + used, sizeof wrapped.detail - used, ": %s",
                      sk_status_text(&s));
-    if (n < 0 || used + (size_t)n >= sizeof wrapped.detail) trim_utf8(wrapped.detail);
+    if (n < 0 || used + (size_t)n >= sizeof wrapped.detail) sk_utf8_trim(wrapped.detail);
     return wrapped;
 }
 

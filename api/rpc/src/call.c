@@ -206,7 +206,7 @@ void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail
     move_locked(call, CALL_FINISHED);
     if (call->undecodable) {
         code = RPC_INVALID_ARGUMENT;
-        detail = "a message could not be decoded";
+        detail = "a message of the stream is not valid, or a text in it is not UTF-8";
     }
     call->code = code;
     if (detail) call->detail = grpc_slice_from_copied_string(detail);

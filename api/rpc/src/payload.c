@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "proto/message.h"
 
 static grpc_byte_buffer *wrap(grpc_slice slice)
 {
@@ -113,6 +114,7 @@ ProtobufCAllocator rpc_arena_allocator(sk_arena *arena)
 const ProtobufCMessage *rpc_payload_decode(const ProtobufCMessageDescriptor *type,
                                            struct sk_slice bytes, sk_arena *arena)
 {
+    if (!sk_proto_texts_are_fine(type, bytes)) return NULL;
     ProtobufCAllocator allocator = rpc_arena_allocator(arena);
     return protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.data);
 }

@@ -188,10 +188,15 @@ static bool is_refused(const rpc_call *call)
 static void refuse_bytes(rpc_call *call)
 {
     bool budget = call->arena && sk_arena_is_exhausted(call->arena);
-    if (budget)
-        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "the request needs too much memory");
-    else
-        rpc_call_fail(call, RPC_INVALID_ARGUMENT, "the request could not be decoded");
+    if (budget) {
+        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED,
+                      "the request needs more memory than one call may have (max_call_memory)");
+        return;
+    }
+    char *text = sk_arena_printf(rpc_call_arena(call),
+                                 "the request is no valid %s, or a text in it is not UTF-8",
+                                 call->route->method->request->name);
+    rpc_call_fail(call, RPC_INVALID_ARGUMENT, text);
 }
 
 static void handle(rpc_call *call)

@@ -4,13 +4,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 struct sk_verdict sk_refuse(rmq_code code, const char *fmt, ...)
 {
     struct sk_verdict v = {.code = code};
     va_list args;
     va_start(args, fmt);
-    vsnprintf(v.text, sizeof v.text, fmt, args);
+    int n = vsnprintf(v.text, sizeof v.text, fmt, args);
     va_end(args);
+    if (n >= (int)sizeof v.text) sk_utf8_trim(v.text);
     return v;
 }
 

@@ -131,5 +131,5 @@ struct sk_verdict sk_client_check(const struct sk_asker *asker)
 {
     if (!is_blank(asker->client_id)) return SK_GRANTED;
     return sk_refuse(RMQ_CODE_CLIENT_ID_REQUIRED,
-                     "the header x-mq-client-id is missing; every client must send one");
+                     "the header x-mq-client-id is missing or blank; every client must send one");
 }

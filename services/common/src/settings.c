@@ -53,9 +53,9 @@ static struct sk_verdict check_properties(const rmq_settings *client)
         const rmq_settings_client_properties_entry *e = client->client_properties[i];
         if (!is_property_key(e->key))
             return sk_refuse(RMQ_CODE_INVALID_CLIENT_PROPERTIES,
-                             "client property '%.64s' is not a legal key: 1 to 64 letters, digits "
+                             "the key of client property %zu is not legal: 1 to 64 letters, digits "
                              "and _ . -, a letter first, not beginning with rocketmq.",
-                             e->key);
+                             i + 1);
         if (strlen(e->value) > VALUE_LIMIT)
             return sk_refuse(RMQ_CODE_INVALID_CLIENT_PROPERTIES,
                              "client property '%.64s' has %zu bytes; at most %d", e->key,

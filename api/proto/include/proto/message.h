@@ -43,6 +43,11 @@ static inline ProtobufCBinaryData sk_proto_bytes(struct sk_slice slice)
  * Must not outlive the arena. Past its budget, unpacking gives NULL. */
 ProtobufCAllocator sk_proto_allocator(sk_arena *arena);
 
+/* Are all texts in a serialized message UTF-8 without a NUL? protobuf-c itself takes any bytes and
+ * ends a text at its first NUL. Bytes that are no message count as fine: unpacking refuses them.
+ * Messages nested deeper than 32 do not. */
+bool sk_proto_texts_are_fine(const ProtobufCMessageDescriptor *type, struct sk_slice bytes);
+
 /* The serialized message, in `arena`. data == NULL when the budget is exceeded. */
 struct sk_slice sk_proto_pack(const ProtobufCMessage *message, sk_arena *arena);
 
