@@ -19,9 +19,16 @@ static unsigned permission_of(rmq_permission p)
     }
 }
 
-static uint32_t queues_of(int32_t count)
+/* More than any broker lets a topic have (its max_queues); each is a part of every answer. */
+static struct sk_status check_queues(const skua_topic_config *t)
 {
-    return count > 0 ? (uint32_t)count : 0;
+    enum { MOST_QUEUES = 65536 };
+    int32_t least = t->read_queues < t->write_queues ? t->read_queues : t->write_queues;
+    int32_t most = t->read_queues < t->write_queues ? t->write_queues : t->read_queues;
+    if (least >= 0 && most <= MOST_QUEUES) return SK_SUCCESS;
+    return sk_error(SK_INVALID,
+                    "topic '%.127s' has %d read and %d write queues; at most %d are allowed",
+                    t->name, t->read_queues, t->write_queues, MOST_QUEUES);
 }
 
 static struct sk_route_topic topic_of(const skua_topic_config *t)
@@ -29,8 +36,8 @@ static struct sk_route_topic topic_of(const skua_topic_config *t)
     return (struct sk_route_topic){.name = sk_slice_of_text(t->name),
                                    .type = (int32_t)t->type,
                                    .mixed = t->mixed,
-                                   .read_queues = queues_of(t->read_queues),
-                                   .write_queues = queues_of(t->write_queues),
+                                   .read_queues = (uint32_t)t->read_queues,
+                                   .write_queues = (uint32_t)t->write_queues,
                                    .permission = permission_of(t->permission)};
 }
 
@@ -42,7 +49,10 @@ struct sk_status report_from_proto(const skua_broker_report *m, sk_arena *arena,
     struct sk_route_topic *topics = sk_arena_zalloc(arena, m->n_topics, sizeof *topics);
     struct sk_slice *groups = sk_arena_zalloc(arena, m->n_orderly_groups, sizeof *groups);
     if (!topics || !groups) return sk_error(SK_FULL, "the report needs too much memory");
-    for (size_t i = 0; i < m->n_topics; i++) topics[i] = topic_of(m->topics[i]);
+    for (size_t i = 0; i < m->n_topics; i++) {
+        SK_TRY(check_queues(m->topics[i]));
+        topics[i] = topic_of(m->topics[i]);
+    }
     for (size_t i = 0; i < m->n_orderly_groups; i++)
         groups[i] = sk_slice_of_text(m->orderly_groups[i]);
     *out = (struct sk_route_broker){
