@@ -7,6 +7,7 @@
 #include "base/crc32c.h"
 #include "base/status.h"
 #include "support/suite.h"
+#include "base/utf8.h"
 
 /* --- status ---------------------------------------------------------------------------------- */
 
@@ -70,6 +71,38 @@ END_TEST
 
 /* --- bytes --------------------------------------------------------------------------------------
  */
+
+START_TEST(text_is_utf8_without_a_nul)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool text;
+    } table[] = {
+        {"", 0, true},
+        {"plain, and longer than eight", 28, true},
+        {"1234567\0", 8, false},
+        {"a\0b", 3, false},
+        {"caf\xc3\xa9", 5, true},
+        {"1234567\xc3\xa9", 9, true},
+        {"\xf0\x9f\xa6\x89", 4, true},
+        {"\xf4\x8f\xbf\xbf", 4, true},      /* U+10FFFF */
+        {"\xf4\x90\x80\x80", 4, false},     /* one more */
+        {"\xed\x9f\xbf", 3, true},          /* U+D7FF */
+        {"\xed\xa0\x80", 3, false},         /* a surrogate */
+        {"\xc0\x80", 2, false},             /* NUL, overlong */
+        {"\xc1\xbf\xe0\x9f\xbf", 5, false}, /* overlong */
+        {"\x80", 1, false},                 /* no lead */
+        {"caf\xc3", 4, false},              /* cut */
+        {"\xe2\x82", 2, false},
+        {"\xff\xfe", 2, false},
+        {"\xc3(", 2, false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        ck_assert_msg(sk_utf8_is_text(sk_slice_of(table[i].bytes, table[i].len)) == table[i].text,
+                      "row %zu", i);
+}
+END_TEST
 
 START_TEST(what_is_put_is_read_back)
 {
@@ -166,6 +199,7 @@ static Suite *values_suite(void)
     tcase_add_loop_test(tc, system_errors_become_codes, 0, ROWS(errors));
     tcase_add_test(tc, a_cut_detail_ends_between_characters);
     tcase_add_test(tc, every_code_has_a_name_and_a_sentence);
+    tcase_add_test(tc, text_is_utf8_without_a_nul);
     tcase_add_test(tc, what_is_put_is_read_back);
     tcase_add_test(tc, a_reader_never_runs_past_its_end);
     tcase_add_test(tc, a_block_that_claims_too_much_is_refused);
