@@ -71,8 +71,10 @@ SK_CHECKED struct sk_status sk_commitlog_create(struct sk_commitlog *log);
 void sk_commitlog_activate(struct sk_commitlog *log, struct sk_segment *segment);
 
 /* Where records end, found by recovery: from here on they are appended. The segments after it
- * are removed, and whatever its segment holds behind it becomes zeros, durably. */
-SK_CHECKED struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail);
+ * are removed, and whatever its segment holds behind it, up to garbage_end, becomes zeros,
+ * durably. */
+SK_CHECKED struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail,
+                                             uint64_t garbage_end);
 
 /* Append all records as one batch. On failure nothing is left behind, or `broken` is set. */
 SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,

@@ -174,17 +174,18 @@ static struct sk_status remove_after(struct sk_commitlog *log, uint64_t tail)
     return SK_SUCCESS;
 }
 
-/* Zero the pages at or after `from` that hold anything. */
-static struct sk_status wipe(struct sk_commitlog *log, struct sk_segment *s, uint64_t from)
+/* Zero the pages of [from, to) that hold anything; both are bytes in the file. */
+static struct sk_status wipe(struct sk_commitlog *log, struct sk_segment *s, uint64_t from,
+                             uint64_t to)
 {
     enum { PAGE = 4096 };
     static const uint8_t zeros[PAGE];
     bool wiped = false;
-    while (from < s->bytes) {
+    while (from < to) {
         int64_t data = log->vfs->next_data(log->vfs, s->fd, from);
         if (data < 0) return sk_errno((int)-data, "seek data");
         if ((uint64_t)data > from) from = (uint64_t)data;
-        if (from >= s->bytes) break;
+        if (from >= to) break;
         uint64_t end = from - from % PAGE + PAGE;
         bool dirty = memcmp(s->map + from, zeros, (size_t)(end - from)) != 0;
         if (dirty) SK_TRY(sk_disk_zero(log->vfs, s->fd, from, end));
@@ -195,12 +196,13 @@ static struct sk_status wipe(struct sk_commitlog *log, struct sk_segment *s, uin
     return err < 0 ? sk_errno(-err, "fdatasync") : SK_SUCCESS;
 }
 
-struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail)
+struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail, uint64_t garbage_end)
 {
     SK_TRY(remove_after(log, tail));
     struct sk_segment *s = log->active;
     sk_assert(tail >= s->base + SK_HEADER_BYTES && tail <= sk_segment_end(s));
-    SK_TRY(sk_while(wipe(log, s, tail - s->base), "cut segment %" PRIu64, s->base));
+    uint64_t to = (garbage_end < sk_segment_end(s) ? garbage_end : sk_segment_end(s)) - s->base;
+    SK_TRY(sk_while(wipe(log, s, tail - s->base, to), "cut segment %" PRIu64, s->base));
     atomic_store(&log->tail, tail);
     atomic_store(&log->zeroed, tail);
     return SK_SUCCESS;

@@ -117,11 +117,12 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
 /* --- finding the end ---------------------------------------------------------------------------
  */
 
-/* Where in the segment anything but zeros may be, at or after byte `at`; asked at page borders, it
+/* Where in the segment anything but zeros may be, at or after byte `at`; asked once in a while, it
  * steps over what was reserved but never written. */
 static uint64_t skip_hole(struct sk_commitlog *log, const struct sk_segment *s, uint64_t at)
 {
-    if (at % SK_HEADER_BYTES >= SK_RECORD_ALIGN) return at;
+    enum { STRIDE = 64 * 1024 };
+    if (at % STRIDE >= SK_RECORD_ALIGN) return at;
     int64_t data = log->vfs->next_data(log->vfs, s->fd, at);
     return data > (int64_t)at ? (uint64_t)data & ~(uint64_t)(SK_RECORD_ALIGN - 1) : at;
 }
@@ -308,7 +309,7 @@ static struct sk_status start_empty(sk_store *store, struct sk_recovery *out)
 static struct sk_status settle(sk_store *store, uint64_t durable, const struct sk_end *end,
                                struct sk_recovery *out)
 {
-    SK_TRY(sk_commitlog_cut(&store->log, end->tail));
+    SK_TRY(sk_commitlog_cut(&store->log, end->tail, end->garbage_end));
     if (end->garbage_end > end->tail) out->cut_bytes = end->garbage_end - end->tail;
     atomic_store(&store->log.flushed, larger(durable, sk_commitlog_flushed(&store->log)));
     SK_TRY(sk_commitlog_sync(&store->log)); /* a killed process leaves bytes in the page cache */
