@@ -8,7 +8,6 @@ receives on the same servers and must not notice.
 import json
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -18,53 +17,10 @@ import grpc  # noqa: E402
 import bad_requests as table  # noqa: E402
 from bad_services import BROKER, NAME_SERVER  # noqa: E402
 from cluster import Cluster  # noqa: E402
+from steady import Steady  # noqa: E402
 
 
 NOT_IMPLEMENTED = 50100
-
-
-class Steady(threading.Thread):
-    """Sends, receives and acknowledges, one message after the other, and counts."""
-
-    def __init__(self, address):
-        super().__init__()
-        self.address, self.rounds, self.error = address, 0, None
-        self.slowest_s = 0.0
-        self._end = threading.Event()
-
-    def run(self):
-        try:
-            with api.Client(self.address, client_id="steady") as client:
-                while not self._end.is_set():
-                    begin = time.monotonic()
-                    self._round(client, f"steady-{self.rounds}")
-                    self.slowest_s = max(self.slowest_s, time.monotonic() - begin)
-                    self.rounds += 1
-                    self._end.wait(0.02)
-        except Exception as error:  # noqa: BLE001  for the main thread to tell
-            self.error = error
-
-    def _round(self, client, message_id):
-        message = table.message(topic="steady")
-        message["systemProperties"]["messageId"] = message_id
-        [sent] = client.unary("SendMessage", {"messages": [message]})
-        assert api.code_name(sent.status.code) == "OK", sent
-        got = client.unary("ReceiveMessage", table.receive(
-            group=table.name("steady"), messageQueue={"topic": table.name("steady")},
-            longPollingTimeout="10s"))
-        assert [m.WhichOneof("content") for m in got] == ["status", "message", "delivery_timestamp"], got
-        properties = got[1].message.system_properties
-        assert (properties.message_id, properties.delivery_attempt) == (message_id, 1), properties
-        [acked] = client.unary("AckMessage", table.ack(
-            properties.receipt_handle, group=table.name("steady"), topic=table.name("steady")))
-        assert api.code_name(acked.status.code) == "OK", acked
-
-    def stop(self):
-        self._end.set()
-        self.join()
-        if self.error:
-            raise self.error
-        assert self.rounds > 20, f"only {self.rounds} rounds"
 
 
 def take_one(client, topic="orders"):

@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/status.h"
-#include "support/suite.h"
 #include "base/utf8.h"
+#include "support/suite.h"
 
 /* --- status ---------------------------------------------------------------------------------- */
 
