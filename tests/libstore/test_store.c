@@ -1,6 +1,9 @@
 /* test_store.c - the door, on the real disk. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/suite.h"
@@ -121,6 +124,46 @@ START_TEST(waiters_wake_when_their_record_is_committed)
 }
 END_TEST
 
+/* The child appends until it is killed; `done` counts what append said yes to. */
+static void append_for_ever(_Atomic uint64_t *done)
+{
+    struct toy_room room = {0};
+    struct sk_store_options o = threaded(&room, SK_FLUSH_SYNC);
+    if (!sk_ok(sk_store_open(&o, NULL, &room.store))) _exit(1);
+    for (uint32_t q = 0; q < 64; q++) room.next[q] = sk_store_queue(room.store, q).max;
+    for (uint64_t i = 0;; i++) {
+        struct sk_span span;
+        if (!sk_ok(toy_try_put(&room, (uint32_t)(i % 5), (size_t)(i * 31 % 3000), &span))) _exit(2);
+        *done = room.state.records;
+    }
+}
+
+START_TEST(a_killed_process_has_lost_nothing)
+{
+    _Atomic uint64_t *done =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct toy_room room;
+    for (int round = 0; round < 8; round++) {
+        uint64_t goal = *done + 200 + (uint64_t)round * 97;
+        pid_t child = fork();
+        if (child == 0) append_for_ever(done);
+        while (*done < goal) ck_assert_int_eq(waitpid(child, NULL, WNOHANG), 0);
+        ck_assert_int_eq(kill(child, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+
+        struct sk_recovery r = toy_open(&room, dir, NULL);
+        ck_assert(!r.clean);
+        ck_assert_uint_ge(room.state.records, *done);
+        ck_assert_uint_le(room.state.records, *done + 1);
+        toy_check_queues(&room);
+        *done = room.state.records;
+        sk_store_close(room.store);
+        ck_ok(sk_store_verify(dir, NULL, NULL, NULL, NULL));
+    }
+    munmap((void *)(uintptr_t)done, 4096);
+}
+END_TEST
+
 START_TEST(offsets_follow_each_other)
 {
     struct toy_room room;
@@ -220,6 +263,7 @@ static Suite *store_suite(void)
     tcase_add_test(tc, an_empty_store_opens_and_stays_empty);
     tcase_add_test(tc, what_was_appended_can_be_read_and_is_replayed);
     tcase_add_loop_test(tc, waiters_wake_when_their_record_is_committed, 0, 2);
+    tcase_add_test(tc, a_killed_process_has_lost_nothing);
     tcase_add_test(tc, offsets_follow_each_other);
     tcase_add_test(tc, two_openers_are_one_too_many);
     tcase_add_test(tc, a_strangers_directory_is_left_alone);

@@ -95,9 +95,10 @@ static void resize(struct inode *n, uint64_t bytes)
 {
     if (bytes > n->room) {
         sk_assert(n->maps == 0); /* a map must not move */
-        n->data = sk_realloc(n->data, bytes, 1);
-        memset(n->data + n->room, 0, bytes - n->room);
-        n->room = bytes;
+        uint64_t room = bytes > 2 * n->room ? bytes : 2 * n->room;
+        n->data = sk_realloc(n->data, room, 1);
+        memset(n->data + n->room, 0, room - n->room);
+        n->room = room;
     }
     if (bytes < n->bytes) memset(n->data + bytes, 0, n->bytes - bytes);
     n->bytes = bytes;
