@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/memory.h"
 #include "disk.h"
 #include "recover.h"
@@ -117,32 +118,37 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
 /* --- finding the end ---------------------------------------------------------------------------
  */
 
-/* Where in the segment anything but zeros may be, at or after byte `at`; asked once in a while, it
- * steps over what was reserved but never written. */
-static uint64_t skip_hole(struct sk_commitlog *log, const struct sk_segment *s, uint64_t at)
-{
-    enum { STRIDE = 64 * 1024 };
-    if (at % STRIDE >= SK_RECORD_ALIGN) return at;
-    int64_t data = log->vfs->next_data(log->vfs, s->fd, at);
-    return data > (int64_t)at ? (uint64_t)data & ~(uint64_t)(SK_RECORD_ALIGN - 1) : at;
-}
-
 /* Look behind the end for records that were written after it (whose `flushed` field may prove
  * that the end once was durable) and for the last byte that is not zero. */
+static void look_at(struct sk_commitlog *log, struct sk_segment *s, uint64_t at, struct sk_end *end)
+{
+    struct sk_frame frame;
+    const char *why;
+    end->garbage_end = s->base + at + SK_RECORD_ALIGN;
+    if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
+                        &why) == SK_FRAME_VALID &&
+        frame.flushed > end->proven)
+        end->proven = frame.flushed;
+}
+
+/* The next byte (on a record's border) at or after `at` that is not in an empty place. */
+static uint64_t next_non_zero(const struct sk_segment *s, const uint8_t *pages, uint64_t at)
+{
+    while (at < s->bytes) {
+        if (!sk_page_is_set(pages, at)) at = at - at % SK_SEGMENT_PAGE + SK_SEGMENT_PAGE;
+        else if (sk_get_u64(s->map + at) == 0) at += SK_RECORD_ALIGN;
+        else break;
+    }
+    return at;
+}
+
 static void look_behind_in(struct sk_commitlog *log, struct sk_segment *s, uint64_t from,
                            struct sk_end *end)
 {
-    for (uint64_t at = from - s->base; at < s->bytes; at += SK_RECORD_ALIGN) {
-        at = skip_hole(log, s, at);
-        if (at >= s->bytes || sk_get_u64(s->map + at) == 0) continue;
-        struct sk_frame frame;
-        const char *why;
-        end->garbage_end = s->base + at + SK_RECORD_ALIGN;
-        if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
-                            &why) == SK_FRAME_VALID &&
-            frame.flushed > end->proven)
-            end->proven = frame.flushed;
-    }
+    SK_CLEANUP(sk_free_p) uint8_t *pages = sk_segment_data_pages(log->vfs, s, from - s->base);
+    uint64_t at = next_non_zero(s, pages, from - s->base);
+    for (; at < s->bytes; at = next_non_zero(s, pages, at + SK_RECORD_ALIGN))
+        look_at(log, s, at, end);
 }
 
 static void look_behind(struct sk_commitlog *log, uint64_t from, struct sk_end *end)
@@ -159,9 +165,9 @@ static void look_behind(struct sk_commitlog *log, uint64_t from, struct sk_end *
 
 static uint64_t find_record_in(struct sk_commitlog *log, const struct sk_segment *s, uint64_t from)
 {
-    for (uint64_t at = from - s->base; at < s->bytes; at += SK_RECORD_ALIGN) {
-        at = skip_hole(log, s, at);
-        if (at >= s->bytes || sk_get_u64(s->map + at) == 0) continue;
+    SK_CLEANUP(sk_free_p) uint8_t *pages = sk_segment_data_pages(log->vfs, s, from - s->base);
+    uint64_t at = next_non_zero(s, pages, from - s->base);
+    for (; at < s->bytes; at = next_non_zero(s, pages, at + SK_RECORD_ALIGN)) {
         struct sk_frame frame;
         const char *why;
         if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,

@@ -116,3 +116,18 @@ void sk_segment_unref(struct sk_segment *s)
     sk_disk_close(s->vfs, s->fd);
     free(s);
 }
+
+uint8_t *sk_segment_data_pages(struct sk_vfs *vfs, const struct sk_segment *s, uint64_t from)
+{
+    uint8_t *pages = sk_zalloc(s->bytes / SK_SEGMENT_PAGE / 8 + 1, 1);
+    uint64_t at = from - from % SK_SEGMENT_PAGE;
+    while (at < s->bytes) {
+        int64_t data = vfs->next_data(vfs, s->fd, at);
+        if (data < 0) data = (int64_t)at;
+        if ((uint64_t)data >= s->bytes) break;
+        uint64_t page = (uint64_t)data / SK_SEGMENT_PAGE;
+        pages[page / 8] |= (uint8_t)(1u << (page % 8));
+        at = (page + 1) * SK_SEGMENT_PAGE;
+    }
+    return pages;
+}

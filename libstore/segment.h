@@ -35,6 +35,19 @@ SK_CHECKED struct sk_status sk_segment_open(struct sk_vfs *vfs, const char *dir,
 struct sk_segment *sk_segment_ref(struct sk_segment *segment);
 void sk_segment_unref(struct sk_segment *segment); /* NULL is fine */
 
+/* Which 4096-byte pages of the segment may hold anything but zeros, as a bitmap (bit n % 8 of byte
+ * n / 8) for the pages from byte `from` on; free() it. Reserved space that was never written counts
+ * as zeros; what the file system will not tell counts as data. Ask before reading: reading through
+ * the map fills the page cache ahead, and the file system then takes those pages for data, a whole
+ * gigabyte of them. */
+enum { SK_SEGMENT_PAGE = 4096 };
+uint8_t *sk_segment_data_pages(struct sk_vfs *vfs, const struct sk_segment *s, uint64_t from);
+static inline bool sk_page_is_set(const uint8_t *pages, uint64_t byte)
+{
+    uint64_t page = byte / SK_SEGMENT_PAGE;
+    return pages[page / 8] >> (page % 8) & 1;
+}
+
 static inline uint64_t sk_segment_end(const struct sk_segment *s)
 {
     return s->base + s->bytes;
