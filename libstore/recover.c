@@ -118,8 +118,7 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
 /* --- finding the end ---------------------------------------------------------------------------
  */
 
-/* Look behind the end for records that were written after it (whose `flushed` field may prove
- * that the end once was durable) and for the last byte that is not zero. */
+/* Something stands at byte `at` behind the end. */
 static void look_at(struct sk_commitlog *log, struct sk_segment *s, uint64_t at, struct sk_end *end)
 {
     struct sk_frame frame;
@@ -142,6 +141,8 @@ static uint64_t next_non_zero(const struct sk_segment *s, const uint8_t *pages, 
     return at;
 }
 
+/* Look behind the end for records that were written after it (whose `flushed` field may prove
+ * that the end once was durable) and for the last byte that is not zero. */
 static void look_behind_in(struct sk_commitlog *log, struct sk_segment *s, uint64_t from,
                            struct sk_end *end)
 {
