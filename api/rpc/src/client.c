@@ -10,7 +10,7 @@
 
 enum { MIB = 1024 * 1024, SCRATCH_BUDGET = 256 * MIB };
 
-struct sk_status rpc_client_new(rpc_client **out)
+static struct sk_status client_new(bool lazy, rpc_client **out)
 {
     rpc_core_start();
     rpc_client *client = sk_zalloc(1, sizeof *client);
@@ -18,12 +18,23 @@ struct sk_status rpc_client_new(rpc_client **out)
     sk_cond_init(&client->idle);
     client->scratch = sk_arena_new(SCRATCH_BUDGET);
     rpc_poller_init(&client->poller);
+    client->poller.lazy = lazy;
     struct sk_status s = rpc_poller_start(&client->poller, "rpc-client");
     if (sk_ok(s))
         *out = client;
     else
         rpc_client_free(client);
     return s;
+}
+
+struct sk_status rpc_client_new(rpc_client **out)
+{
+    return client_new(false, out);
+}
+
+struct sk_status rpc_client_new_beside_server(rpc_client **out)
+{
+    return client_new(true, out);
 }
 
 static void cancel_all(rpc_client *client)

@@ -2,13 +2,13 @@
 #include "src/op.h"
 
 #include <grpc/support/log.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/thread.h"
 
-bool rpc_poll_one(grpc_completion_queue *queue)
+static bool handle(grpc_event event)
 {
-    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     if (event.type == GRPC_QUEUE_SHUTDOWN) return false;
     struct rpc_op *op = event.tag;
     (void)atomic_load_explicit(&op->given, memory_order_acquire);
@@ -16,10 +16,26 @@ bool rpc_poll_one(grpc_completion_queue *queue)
     return true;
 }
 
+bool rpc_poll_one(grpc_completion_queue *queue)
+{
+    return handle(grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL));
+}
+
+/* Never blocks in the core: threads that wait there take turns at all sockets of the process,
+ * and each turn costs two context switches. */
+static bool poll_lazily(grpc_completion_queue *queue)
+{
+    enum { PAUSE_NS = 10000000 };
+    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+    if (event.type != GRPC_QUEUE_TIMEOUT) return handle(event);
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    return true;
+}
+
 static void *poll_until_shutdown(void *arg)
 {
     struct rpc_poller *poller = arg;
-    while (rpc_poll_one(poller->queue)) {
+    while (poller->lazy ? poll_lazily(poller->queue) : rpc_poll_one(poller->queue)) {
     }
     return NULL;
 }

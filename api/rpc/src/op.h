@@ -47,6 +47,7 @@ struct rpc_poller {
     grpc_completion_queue *queue;
     pthread_t thread;
     bool running;
+    bool lazy; /* looks for events now and then only: see rpc_client_new_beside_server */
 };
 
 void rpc_poller_init(struct rpc_poller *poller);

@@ -24,6 +24,10 @@ typedef struct rpc_channel rpc_channel;
 typedef struct rpc_stream rpc_stream;
 
 SK_CHECKED struct sk_status rpc_client_new(rpc_client **out);
+/* For a process whose business is to serve, and that calls others now and then: its callbacks may
+ * come 10 ms late, but its thread does not take turns with the server's at the sockets, which
+ * costs the server a fifth of its CPU (measured). */
+SK_CHECKED struct sk_status rpc_client_new_beside_server(rpc_client **out);
 void rpc_client_free(rpc_client *client); /* NULL is fine; close its channels first */
 
 struct rpc_channel_options {
