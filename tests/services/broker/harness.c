@@ -185,6 +185,7 @@ struct harness_pending {
     bool over; /* guarded by lock, as stream */
     rpc_stream *stream;
     struct received *out;
+    size_t cancel_after;
 };
 
 static void copy_text(char *to, size_t room, const char *from)
@@ -194,7 +195,6 @@ static void copy_text(char *to, size_t room, const char *from)
 
 static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_response *message)
 {
-    (void)stream;
     struct harness_pending *w = arg;
     struct received *r = w->out;
     switch (message->content_case) {
@@ -216,6 +216,7 @@ static void on_message(void *arg, rpc_stream *stream, const rmq_receive_message_
         r->messages[i].queue = s->queue_id;
         r->messages[i].offset = rmq_system_properties_get_queue_offset(s);
         r->messages[i].attempt = rmq_system_properties_get_delivery_attempt(s);
+        if (r->count == w->cancel_after) rpc_stream_cancel(stream);
         break;
     }
     case RMQ_RECEIVE_MESSAGE_RESPONSE_CONTENT_DELIVERY_TIMESTAMP:
@@ -257,6 +258,7 @@ harness_pending *harness_receive_begin(struct harness *h, const struct receive_h
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->ended, NULL);
     w->out = out;
+    w->cancel_after = how->cancel_after;
     struct rpc_options options = harness_options(how->client_id ? how->client_id : "tester");
     options.timeout_ms = how->timeout_ms ? how->timeout_ms : 3000;
     rmq_resource topic = RMQ_RESOURCE_INIT, group = RMQ_RESOURCE_INIT;

@@ -66,6 +66,7 @@ struct receive_how {
     int64_t polling_ms;   /* 0: left out */
     uint64_t timeout_ms;  /* the call's deadline; 0: 3000 */
     bool auto_renew;
+    size_t cancel_after; /* cancel in mid-delivery, after so many messages; 0: never */
 };
 void harness_receive(struct harness *h, const struct receive_how *how, struct received *out);
 

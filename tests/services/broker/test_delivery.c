@@ -354,6 +354,42 @@ START_TEST(cancelling_while_messages_come_loses_nothing)
 }
 END_TEST
 
+/* A stream that is reset while large messages are on their way: what was not written comes back at
+ * once and uncounted, the rest when its lease ends. */
+START_TEST(streams_reset_in_mid_delivery_lose_nothing)
+{
+    enum { MESSAGES = 12, BODY = 1 << 20, ROUNDS = 5 };
+    char *body = malloc(BODY + 1);
+    memset(body, 'x', BODY);
+    body[BODY] = '\0';
+    for (int i = 0; i < MESSAGES; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%d", i);
+        ck_assert_int_eq(harness_send(&h, "orders", id, NULL, body, NULL), RMQ_CODE_OK);
+    }
+    free(body);
+    static struct received r;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct receive_how impatiently = how(300, 5000);
+        impatiently.cancel_after = 1 + (size_t)round % 3;
+        harness_receive(&h, &impatiently, &r);
+        ck_assert_uint_ge(r.count, impatiently.cancel_after);
+    }
+    bool seen[MESSAGES] = {false};
+    struct receive_how calmly = how(30000, 3000);
+    for (int left = MESSAGES; left > 0;) {
+        harness_receive(&h, &calmly, &r);
+        ck_assert_int_eq(r.code, RMQ_CODE_OK);
+        for (size_t i = 0; i < r.count; i++, left--) {
+            int id = atoi(r.messages[i].id);
+            ck_assert(!seen[id]);
+            seen[id] = true;
+            ck_assert_int_le(r.messages[i].attempt, ROUNDS + 1);
+        }
+    }
+}
+END_TEST
+
 START_TEST(connections_that_are_cut_lose_nothing)
 {
     enum { ROUNDS = 20 };
@@ -460,6 +496,7 @@ static void add_all(TCase *c)
     tcase_add_test(c, a_stopping_broker_answers_its_polls);
     tcase_add_test(c, cancelled_polls_lose_nothing);
     tcase_add_test(c, cancelling_while_messages_come_loses_nothing);
+    tcase_add_test(c, streams_reset_in_mid_delivery_lose_nothing);
     tcase_add_test(c, connections_that_are_cut_lose_nothing);
 }
 
