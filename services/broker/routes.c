@@ -43,6 +43,8 @@ struct sk_routes {
     size_t watched; /* which name server */
     struct missing *missing;
     struct sk_timer watch_timer, report_timer;
+    atomic_bool report_planned;
+    _Atomic uint64_t reported_us; /* when a change was last told at once */
 };
 
 /* --- our report ------------------------------------------------------------------------------ */
@@ -78,20 +80,51 @@ static void report(sk_routes *routes, struct link *only)
     sk_arena_free(arena);
 }
 
+enum { PAUSE_MS = 50 }; /* between reports of changes */
+
+static void plan_report(sk_routes *routes)
+{
+    if (atomic_exchange(&routes->report_planned, true)) return;
+    sk_timer_set_after_ms(routes->broker->timers, &routes->report_timer, PAUSE_MS);
+}
+
+static void report_own_table(sk_routes *routes)
+{
+    sk_arena *arena = sk_arena_new(REPORT_BUDGET);
+    struct sk_route_broker own;
+    struct sk_status status = sk_error(SK_FULL, "too many topics and groups for a report");
+    if (sk_report_of_broker(routes->broker, arena, &own)) {
+        status = sk_route_table_report(routes->table, routes->own_session, &own);
+    }
+    if (!sk_ok(status)) sk_log_status(SK_ERROR, "own route cannot be entered", status);
+    sk_arena_free(arena);
+}
+
+/* Many topics may be made in a row: each is in our own table at once, but the name servers are
+ * told of several together. */
 void sk_routes_report_self(sk_routes *routes)
 {
-    report(routes, NULL);
+    uint64_t now_us = sk_mono_us(routes->broker->clock);
+    uint64_t last_us = atomic_exchange(&routes->reported_us, now_us);
+    if (now_us - last_us >= PAUSE_MS * 1000) {
+        report(routes, NULL);
+    } else {
+        report_own_table(routes);
+        plan_report(routes);
+    }
 }
 
 static void on_report_timer(void *arg)
 {
-    report(arg, NULL);
+    sk_routes *routes = arg;
+    atomic_store(&routes->report_planned,
+                 false); /* first: what changes from now on is planned anew */
+    report(routes, NULL);
 }
 
 void sk_routes_changed(sk_routes *routes)
 {
-    if (!routes) return;
-    sk_timer_set_after_ms(routes->broker->timers, &routes->report_timer, 0);
+    if (routes) plan_report(routes);
 }
 
 /* --- Register ----------------------------------------------------------------------------------

@@ -187,10 +187,10 @@ static void place(struct send *send, const struct sk_topic *topic, struct frames
     uint32_t turn = sk_rotate(send->broker, topic->id);
     uint32_t queue = topic->queues[turn % topic->write_queues];
     uint64_t now_ms = sk_ledger_now_ms(send->broker->ledger);
-    struct sk_slice host = peer_host(send->call);
     send->first_offset = sk_state_next_offset(state, queue);
     for (size_t i = 0; i < send->count; i++) {
         const struct sk_scanned_message *message = &send->messages[i];
+        struct sk_slice host = message->has_born_host ? SK_EMPTY : peer_host(send->call);
         sk_stored_encode(message, sk_effective_type(message), now_ms, host, frames->heads[i],
                          frames->parts[i]);
         frames->records[i] = (struct sk_append){
