@@ -60,13 +60,13 @@ static void store_failed(void *owner, struct sk_status why)
     ledger->options.failed(ledger->options.owner, why);
 }
 
-static void store_lock(void *owner)
+static void store_lock(void *owner) SK_NO_THREAD_ANALYSIS
 {
     sk_ledger *ledger = owner;
     sk_mutex_lock(&ledger->lock);
 }
 
-static void store_unlock(void *owner)
+static void store_unlock(void *owner) SK_NO_THREAD_ANALYSIS
 {
     sk_ledger *ledger = owner;
     sk_mutex_unlock(&ledger->lock);
