@@ -177,9 +177,8 @@ static enum sk_scan_result scan_property(struct sk_slice bytes, struct sk_scanne
     struct sk_slice texts[3] = {SK_EMPTY, SK_EMPTY, SK_EMPTY};
     bool control = false;
     while (sk_wire_next(&r, &f)) {
-        if (f.number > ENTRY_VALUE || f.type != SK_WIRE_BYTES || texts[f.number].data) {
-            return SK_SCAN_UNUSUAL;
-        }
+        if (f.number > ENTRY_VALUE) continue;
+        if (f.type != SK_WIRE_BYTES || texts[f.number].data) return SK_SCAN_UNUSUAL;
         struct sk_text_facts facts = sk_text_look(f.bytes);
         if (!facts.valid) return SK_SCAN_BAD;
         control = control || facts.control;
