@@ -111,9 +111,6 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     struct sk_recovery recovery;
     struct sk_status status = sk_timers_new(broker->clock, &broker->timers);
     if (sk_ok(status)) status = sk_ledger_open(&ledger, &recovery, &broker->ledger);
-    if (sk_ok(status) && config->namesrv.count) {
-        status = rpc_client_new_beside_server(&broker->client);
-    }
     if (sk_ok(status)) status = sk_routes_new(broker, &broker->routes);
     if (!sk_ok(status)) {
         sk_broker_close(broker);
