@@ -42,7 +42,7 @@ static struct sk_verdict find(sk_broker *broker, struct sk_slice topic_name,
 static const char STALE[] = "the receipt handle is not that of a message that is now leased to "
                             "this group: it has expired, was used, or is not ours";
 
-/* --- AckMessage --------------------------------------------------------------------------- */
+/* --- AckMessage ------------------------------------------------------------------------------ */
 
 struct ack {
     sk_broker *broker;
@@ -187,7 +187,7 @@ void sk_handle_ack(void *owner, rpc_call *call, const rmq_ack_message_request *r
     sk_ledger_settle(broker->ledger);
 }
 
-/* --- ChangeInvisibleDuration ------------------------------------------------------------------ */
+/* --- ChangeInvisibleDuration ----------------------------------------------------------------- */
 
 struct change {
     sk_broker *broker;

@@ -1,20 +1,18 @@
-/* admin.c - skua.v1.BrokerAdmin: topics and groups are records in the log, like all else.
+/* admin.c - skua.v1.BrokerAdmin: topics, the broker itself, and the table of all handlers. Topics
+ * and groups are records in the log, like all else.
  *
  * Errors are gRPC statuses whose message says what was wrong, which limit, and what to do. A
  * change is answered when it is as durable as the broker promises. */
-#include "base/log.h"
-#include "inside.h"
+#include "admin_inside.h"
 #include "report.h"
 #include "routes.h"
 #include "skua/v1/admin.rpc.h"
-
-enum { SCRATCH_BYTES = 64 << 20 };
 
 /* --- names and values ------------------------------------------------------------------------ */
 
 /* A full name: "namespace%name", or "name"; the part after the last '%' that is not at its
  * beginning is checked as a name. */
-static struct sk_status check_name(const char *text, struct sk_verdict (*check)(struct sk_slice))
+struct sk_status sk_admin_check_name(const char *text, struct sk_verdict (*check)(struct sk_slice))
 {
     struct sk_slice name = sk_slice_of_text(text);
     struct sk_verdict verdict = check(name);
@@ -30,24 +28,14 @@ static struct sk_status check_name(const char *text, struct sk_verdict (*check)(
     return sk_error(SK_INVALID, "%s", verdict.text);
 }
 
-/* Under the lock. The topic or group of this name, as its answers have it. */
+/* Under the lock. The topic of this name. */
 static struct sk_status find_topic(const sk_broker *broker, const char *name,
                                    const struct sk_topic **out)
 {
-    SK_TRY(check_name(name, sk_topic_check));
+    SK_TRY(sk_admin_check_name(name, sk_topic_check));
     *out = sk_state_topic(sk_ledger_state(broker->ledger), sk_slice_of_text(name));
     if (*out) return SK_SUCCESS;
     return sk_error(SK_NOT_FOUND, "no topic '%s' on broker %s", name, broker->config->name);
-}
-
-static struct sk_status find_group(const sk_broker *broker, const char *name,
-                                   const struct sk_group **out)
-{
-    SK_TRY(check_name(name, sk_group_check));
-    *out = sk_state_group(sk_ledger_state(broker->ledger), sk_slice_of_text(name));
-    if (*out) return SK_SUCCESS;
-    return sk_error(SK_NOT_FOUND, "no consumer group '%s' on broker %s", name,
-                    broker->config->name);
 }
 
 static struct sk_status check_queues(const sk_broker *broker, int32_t count, const char *what)
@@ -61,7 +49,7 @@ static struct sk_status change_of_topic(const sk_broker *broker, const skua_topi
                                         struct sk_topic_change *out)
 {
     if (!config) return sk_error(SK_INVALID, "the request has no topic");
-    SK_TRY(check_name(config->name, sk_topic_check));
+    SK_TRY(sk_admin_check_name(config->name, sk_topic_check));
     SK_TRY(check_queues(broker, config->read_queues, "read_queues"));
     SK_TRY(check_queues(broker, config->write_queues, "write_queues"));
     int type = config->type ? (int)config->type : RMQ_MESSAGE_TYPE_NORMAL;
@@ -111,20 +99,7 @@ static skua_topic_config *topic_message(const struct sk_topic *topic, sk_arena *
     return sk_topic_config_message(&route, arena);
 }
 
-static skua_group_config *group_message(const struct sk_group *group, sk_arena *arena)
-{
-    skua_group_config *message = sk_arena_alloc(arena, sizeof *message);
-    char *name = sk_arena_text(arena, group->name);
-    if (!message || !name) return NULL;
-    skua_group_config_init(message);
-    message->name = name;
-    message->max_attempts = (int32_t)group->max_attempts;
-    message->orderly = group->orderly;
-    return message;
-}
-
-/* --- changes: answered when they are durable
- * ------------------------------------------------------- */
+/* --- changes: answered when they are durable ------------------------------------------------- */
 
 struct change {
     rpc_call *call;
@@ -143,8 +118,8 @@ static void promised(void *arg, struct sk_status status)
 }
 
 /* `response` lies in the call's arena. */
-static void reply_when_durable(sk_broker *broker, rpc_call *call, const ProtobufCMessage *response,
-                               uint64_t position)
+void sk_admin_reply(sk_broker *broker, rpc_call *call, const ProtobufCMessage *response,
+                    uint64_t position)
 {
     struct change *change = sk_arena_zalloc(rpc_call_arena(call), 1, sizeof *change);
     if (!change || !response) {
@@ -158,8 +133,8 @@ static void reply_when_durable(sk_broker *broker, rpc_call *call, const Protobuf
 }
 
 /* Under the lock; frees the payload. */
-static struct sk_status write_config(sk_broker *broker, enum sk_record_kind kind,
-                                     struct sk_buffer *payload, uint64_t *position)
+struct sk_status sk_admin_write(sk_broker *broker, enum sk_record_kind kind,
+                                struct sk_buffer *payload, uint64_t *position)
 {
     struct sk_span span = {0};
     struct sk_status status =
@@ -170,8 +145,7 @@ static struct sk_status write_config(sk_broker *broker, enum sk_record_kind kind
     return status;
 }
 
-/* --- topics
- * ------------------------------------------------------------------------------------------ */
+/* --- topics ---------------------------------------------------------------------------------- */
 
 static bool same_topic(const struct sk_topic *topic, const struct sk_topic_change *change)
 {
@@ -202,7 +176,7 @@ static struct sk_status create_topic(sk_broker *broker, const struct sk_topic_ch
         }
         struct sk_buffer payload = {0};
         sk_state_encode_topic(change, &payload);
-        SK_TRY(write_config(broker, SK_RECORD_TOPIC, &payload, position));
+        SK_TRY(sk_admin_write(broker, SK_RECORD_TOPIC, &payload, position));
         topic = sk_state_topic(sk_ledger_state(broker->ledger), change->name);
     }
     out->topic = topic_message(topic, arena);
@@ -228,7 +202,7 @@ static void on_create_topic(void *owner, rpc_call *call, const skua_create_topic
         return;
     }
     if (position) sk_routes_report_self(broker->routes); /* whoever asks next finds it */
-    reply_when_durable(broker, call, response ? &response->base : NULL, position);
+    sk_admin_reply(broker, call, response ? &response->base : NULL, position);
 }
 
 static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic_request *request)
@@ -245,7 +219,7 @@ static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic
             sk_arena_copy(rpc_call_arena(call), topic->queues, count * sizeof *queues);
         struct sk_buffer payload = {0};
         sk_state_encode_topic_deleted(name, &payload);
-        status = write_config(broker, SK_RECORD_TOPIC_DELETED, &payload, &position);
+        status = sk_admin_write(broker, SK_RECORD_TOPIC_DELETED, &payload, &position);
         for (size_t i = 0; sk_ok(status) && queues && i < count; i++) {
             sk_store_drop_queue(sk_ledger_store(broker->ledger), queues[i]);
         }
@@ -257,7 +231,7 @@ static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic
     }
     sk_routes_report_self(broker->routes);
     static skua_delete_topic_response response = SKUA_DELETE_TOPIC_RESPONSE_INIT;
-    reply_when_durable(broker, call, &response.base, position);
+    sk_admin_reply(broker, call, &response.base, position);
 }
 
 static void on_list_topics(void *owner, rpc_call *call,
@@ -327,236 +301,7 @@ static void on_describe_topic(void *owner, rpc_call *call,
     }
 }
 
-/* --- groups
- * -------------------------------------------------------------------------------------------- */
-
-static struct sk_status change_of_group(const sk_broker *broker, const skua_group_config *config,
-                                        struct sk_group_change *out)
-{
-    enum { MOST_ATTEMPTS = 1000 };
-    if (!config) return sk_error(SK_INVALID, "the request has no group");
-    SK_TRY(check_name(config->name, sk_group_check));
-    if (config->max_attempts < 0 || config->max_attempts > MOST_ATTEMPTS) {
-        return sk_error(SK_INVALID, "max_attempts is %d; allowed are 1 to %d, or 0 for the default",
-                        config->max_attempts, MOST_ATTEMPTS);
-    }
-    int64_t attempts = config->max_attempts ? config->max_attempts : broker->config->max_attempts;
-    *out = (struct sk_group_change){.name = sk_slice_of_text(config->name),
-                                    .max_attempts = (uint32_t)attempts,
-                                    .orderly = config->orderly};
-    return SK_SUCCESS;
-}
-
-/* Under the lock. */
-static struct sk_status create_group(sk_broker *broker, const struct sk_group_change *change,
-                                     sk_arena *arena, skua_create_group_response *out,
-                                     uint64_t *position)
-{
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    const struct sk_group *group = sk_state_group(state, change->name);
-    if (group &&
-        (group->max_attempts != change->max_attempts || group->orderly != change->orderly)) {
-        return sk_error(SK_EXISTS,
-                        "consumer group '%.*s' exists with other settings: max_attempts %u, %s",
-                        SK_SLICE_ARGS(change->name), group->max_attempts,
-                        group->orderly ? "orderly" : "not orderly");
-    }
-    out->created = !group;
-    if (!group) {
-        if (sk_state_group_count(state) >= (size_t)broker->config->max_groups) {
-            return sk_error(SK_FULL, "the broker has %lld consumer groups already (max_groups)",
-                            (long long)broker->config->max_groups);
-        }
-        struct sk_buffer payload = {0};
-        sk_state_encode_group(change, &payload);
-        SK_TRY(write_config(broker, SK_RECORD_GROUP, &payload, position));
-        group = sk_state_group(sk_ledger_state(broker->ledger), change->name);
-    }
-    out->group = group_message(group, arena);
-    return out->group ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
-}
-
-static void on_create_group(void *owner, rpc_call *call, const skua_create_group_request *request)
-{
-    sk_broker *broker = owner;
-    sk_arena *arena = rpc_call_arena(call);
-    struct sk_group_change change;
-    uint64_t position = 0;
-    skua_create_group_response *response = sk_arena_alloc(arena, sizeof *response);
-    struct sk_status status = change_of_group(broker, request->group, &change);
-    if (sk_ok(status) && response) {
-        skua_create_group_response_init(response);
-        sk_ledger_lock(broker->ledger);
-        status = create_group(broker, &change, arena, response, &position);
-        sk_ledger_unlock(broker->ledger);
-    }
-    if (!sk_ok(status)) {
-        rpc_call_fail_status(call, status);
-        return;
-    }
-    reply_when_durable(broker, call, response ? &response->base : NULL, position);
-}
-
-static void on_delete_group(void *owner, rpc_call *call, const skua_delete_group_request *request)
-{
-    sk_broker *broker = owner;
-    uint64_t position = 0;
-    struct sk_slice name = sk_slice_of_text(request->name);
-    const struct sk_group *group;
-    sk_ledger_lock(broker->ledger);
-    struct sk_status status = find_group(broker, request->name, &group);
-    if (sk_ok(status)) {
-        struct sk_buffer payload = {0};
-        sk_state_encode_group_deleted(name, &payload);
-        status = write_config(broker, SK_RECORD_GROUP_DELETED, &payload, &position);
-    }
-    sk_ledger_unlock(broker->ledger);
-    if (!sk_ok(status)) {
-        rpc_call_fail_status(call, status);
-        return;
-    }
-    static skua_delete_group_response response = SKUA_DELETE_GROUP_RESPONSE_INIT;
-    reply_when_durable(broker, call, &response.base, position);
-}
-
-static void on_list_groups(void *owner, rpc_call *call, const skua_list_groups_request *request)
-{
-    (void)request;
-    sk_broker *broker = owner;
-    sk_arena *arena = rpc_call_arena(call);
-    skua_list_groups_response response = SKUA_LIST_GROUPS_RESPONSE_INIT;
-    sk_ledger_lock(broker->ledger);
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    size_t count = sk_state_group_count(state), cursor = 0;
-    response.groups = sk_arena_zalloc(arena, count, sizeof *response.groups);
-    const struct sk_group *group;
-    bool fits = response.groups != NULL;
-    while (fits && response.n_groups < count && (group = sk_state_next_group(state, &cursor))) {
-        response.groups[response.n_groups] = group_message(group, arena);
-        fits = response.groups[response.n_groups] != NULL;
-        response.n_groups += fits;
-    }
-    sk_ledger_unlock(broker->ledger);
-    if (fits) {
-        skua_broker_admin_reply_list_groups(call, &response);
-    } else {
-        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "too many consumer groups for one answer");
-    }
-}
-
-/* --- where a group stands
- * ---------------------------------------------------------------------------------- */
-
-struct description {
-    sk_arena *arena;
-    skua_describe_group_response response;
-    size_t room_queues, room_clients;
-    bool failed;
-};
-
-/* Make room for one more pointer in a list that lives in the arena. */
-static void *grow(struct description *d, void *list, size_t count, size_t *room)
-{
-    if (count < *room) return list;
-    size_t more = *room ? *room * 2 : 16;
-    void **bigger = sk_arena_zalloc(d->arena, more, sizeof *bigger);
-    if (!bigger) return NULL;
-    if (count) memcpy(bigger, list, count * sizeof *bigger);
-    *room = more;
-    return bigger;
-}
-
-static void add_queue(sk_broker *broker, struct description *d, const struct sk_topic *topic,
-                      uint32_t queue, const struct sk_cursor *cursor)
-{
-    skua_describe_group_response *r = &d->response;
-    skua_group_queue_status *status = sk_arena_alloc(d->arena, sizeof *status);
-    void *list = grow(d, r->queues, r->n_queues, &d->room_queues);
-    if (!status || !list) {
-        d->failed = true;
-        return;
-    }
-    struct sk_queue_range range =
-        sk_store_queue(sk_ledger_store(broker->ledger), topic->queues[queue]);
-    uint64_t committed = cursor->committed > range.min ? cursor->committed : range.min;
-    skua_group_queue_status_init(status);
-    status->topic = sk_arena_text(d->arena, topic->name);
-    status->queue = (int32_t)queue;
-    status->broker = (char *)(uintptr_t)broker->config->name;
-    status->min_offset = (int64_t)range.min;
-    status->max_offset = (int64_t)range.max;
-    status->committed_offset = (int64_t)cursor->committed;
-    status->inflight = (int64_t)cursor->inflight;
-    status->lag = (int64_t)(range.max > committed ? range.max - committed : 0);
-    d->failed = d->failed || !status->topic;
-    r->queues = list;
-    r->queues[r->n_queues++] = status;
-}
-
-static void add_client(void *arg, const struct sk_session_view *view)
-{
-    struct description *d = arg;
-    skua_describe_group_response *r = &d->response;
-    skua_client_status *status = sk_arena_alloc(d->arena, sizeof *status);
-    void *list = grow(d, r->clients, r->n_clients, &d->room_clients);
-    if (!status || !list) {
-        d->failed = true;
-        return;
-    }
-    skua_client_status_init(status);
-    status->client_id = sk_arena_text(d->arena, sk_slice_of_text(view->client_id));
-    status->language = sk_arena_text(d->arena, sk_slice_of_text(view->language));
-    status->version = sk_arena_text(d->arena, sk_slice_of_text(view->version));
-    status->address = sk_arena_text(d->arena, sk_slice_of_text(view->address));
-    status->type = view->type;
-    d->failed = d->failed || !status->client_id || !status->language || !status->version ||
-                !status->address;
-    r->clients = list;
-    r->clients[r->n_clients++] = status;
-}
-
-/* Under the lock. */
-static void describe_group(sk_broker *broker, const struct sk_group *group, struct description *d)
-{
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    const struct sk_topic *topic;
-    size_t next = 0;
-    d->response.group = group_message(group, d->arena);
-    d->failed = d->response.group == NULL;
-    while (!d->failed && (topic = sk_state_next_topic(state, &next))) {
-        for (uint32_t i = 0; i < topic->queue_count; i++) {
-            struct sk_cursor cursor;
-            if (sk_state_cursor(state, group->id, topic->id, i, &cursor)) {
-                add_queue(broker, d, topic, i, &cursor);
-            }
-        }
-    }
-    if (!d->failed) sk_sessions_each_of_group(broker->sessions, group->name, add_client, d);
-}
-
-static void on_describe_group(void *owner, rpc_call *call,
-                              const skua_describe_group_request *request)
-{
-    sk_broker *broker = owner;
-    struct description d = {.arena = rpc_call_arena(call),
-                            .response = SKUA_DESCRIBE_GROUP_RESPONSE_INIT};
-    const struct sk_group *group;
-    sk_ledger_lock(broker->ledger);
-    struct sk_status status = find_group(broker, request->name, &group);
-    if (sk_ok(status)) describe_group(broker, group, &d);
-    sk_ledger_unlock(broker->ledger);
-    if (!sk_ok(status)) {
-        rpc_call_fail_status(call, status);
-    } else if (d.failed) {
-        rpc_call_fail(call, RPC_RESOURCE_EXHAUSTED, "too much for one answer");
-    } else {
-        skua_broker_admin_reply_describe_group(call, &d.response);
-    }
-}
-
-/* --- the broker
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the broker ------------------------------------------------------------------------------ */
 
 static bool add_name_servers(sk_broker *broker, sk_arena *arena, skua_describe_broker_response *out)
 {
@@ -617,10 +362,10 @@ static const struct skua_broker_admin_handlers HANDLERS = {
     .delete_topic = on_delete_topic,
     .list_topics = on_list_topics,
     .describe_topic = on_describe_topic,
-    .create_group = on_create_group,
-    .delete_group = on_delete_group,
-    .list_groups = on_list_groups,
-    .describe_group = on_describe_group,
+    .create_group = sk_admin_create_group,
+    .delete_group = sk_admin_delete_group,
+    .list_groups = sk_admin_list_groups,
+    .describe_group = sk_admin_describe_group,
     .describe_broker = on_describe_broker,
 };
 

@@ -46,7 +46,7 @@ const struct sk_program sk_broker_program = {
     .check = check,
 };
 
-/* --- what the ledger tells ------------------------------------------------------------------ */
+/* --- what the ledger tells ------------------------------------------------------------------- */
 
 static void committed(void *owner)
 {
@@ -126,8 +126,7 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     return SK_SUCCESS;
 }
 
-/* --- serve
- * ----------------------------------------------------------------------------------------- */
+/* --- serve ----------------------------------------------------------------------------------- */
 
 static const struct rmq_messaging_service_handlers HANDLERS = {
     .query_route = sk_handle_route,
@@ -189,8 +188,7 @@ void sk_config_changed(sk_broker *broker)
     sk_routes_changed(broker->routes);
 }
 
-/* --- stop
- * --------------------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------ */
 
 void sk_broker_stop(sk_broker *broker)
 {

@@ -47,7 +47,7 @@ struct sk_broker {
     atomic_bool stopping;
 };
 
-/* --- handlers: owner is the sk_broker --------------------------------------------------- */
+/* --- handlers: owner is the sk_broker -------------------------------------------------------- */
 
 void sk_handle_send(void *owner, rpc_call *call, struct sk_slice request);
 void sk_handle_receive(void *owner, rpc_call *call, const rmq_receive_message_request *request);

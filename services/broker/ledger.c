@@ -20,7 +20,7 @@ struct sk_ledger {
     atomic_bool unsettled;   /* the committed cursor moved, and nobody was told yet */
 };
 
-/* --- what the store asks of us ----------------------------------------------------------- */
+/* --- what the store asks of us --------------------------------------------------------------- */
 
 static struct sk_fact fact_of(const struct sk_record *record)
 {
@@ -81,7 +81,7 @@ static void store_committed(void *owner, uint64_t committed)
     if (!sk_mutex_is_held(&ledger->lock)) sk_ledger_settle(ledger);
 }
 
-/* --- what the state asks of the store ------------------------------------------------------ */
+/* --- what the state asks of the store -------------------------------------------------------- */
 
 static bool is_visible(sk_store *store, uint32_t queue, uint64_t offset, uint64_t committed)
 {
@@ -205,8 +205,7 @@ void sk_ledger_settle(sk_ledger *ledger)
     }
 }
 
-/* --- under the lock
- * --------------------------------------------------------------------------------- */
+/* --- under the lock -------------------------------------------------------------------------- */
 
 const sk_state *sk_ledger_state(const sk_ledger *ledger)
 {

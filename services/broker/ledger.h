@@ -44,7 +44,7 @@ void sk_ledger_unlock(sk_ledger *ledger);
 void sk_ledger_unlock_quietly(sk_ledger *ledger);
 void sk_ledger_settle(sk_ledger *ledger);
 
-/* --- under the lock ---------------------------------------------------------------------- */
+/* --- under the lock -------------------------------------------------------------------------- */
 
 const sk_state *sk_ledger_state(const sk_ledger *ledger);
 const struct sk_queue_view *sk_ledger_view(const sk_ledger *ledger);
@@ -63,7 +63,7 @@ SK_CHECKED struct sk_status sk_ledger_append(sk_ledger *ledger, const struct sk_
 /* The offset after the last one of this queue that consumers may see. */
 uint64_t sk_ledger_visible(sk_ledger *ledger, uint32_t store_queue);
 
-/* --- any time ------------------------------------------------------------------------------- */
+/* --- any time -------------------------------------------------------------------------------- */
 
 sk_store *sk_ledger_store(const sk_ledger *ledger);
 sk_gate *sk_ledger_committed(const sk_ledger *ledger);

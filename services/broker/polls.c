@@ -51,7 +51,7 @@ struct sk_polls {
     bool ended;
 };
 
-/* --- the heap of what is due ------------------------------------------------------------------ */
+/* --- the heap of what is due ----------------------------------------------------------------- */
 
 static void heap_put(sk_polls *polls, size_t place, struct sk_due *due)
 {
@@ -334,8 +334,7 @@ static void on_timer(void *arg)
     answer_all(ready);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------ */
 
 sk_polls *sk_polls_new(sk_ledger *ledger, sk_timers *timers, const struct sk_clock *clock,
                        size_t most, size_t most_per_key)

@@ -58,7 +58,7 @@ sk_polls *sk_polls_new(sk_ledger *ledger, sk_timers *timers, const struct sk_clo
 /* After the timers have stopped, with nothing parked (sk_polls_end). */
 void sk_polls_free(sk_polls *polls);
 
-/* --- the lock is held --------------------------------------------------------------------- */
+/* --- the lock is held ------------------------------------------------------------------------ */
 
 /* False: too many wait already, or the polls have ended. */
 bool sk_polls_park(sk_polls *polls, struct sk_poll *poll);
@@ -74,7 +74,7 @@ void sk_polls_lease_ends(sk_polls *polls, uint32_t group, uint32_t topic, uint64
 
 size_t sk_polls_count(const sk_polls *polls);
 
-/* --- the lock is not held ------------------------------------------------------------------- */
+/* --- the lock is not held -------------------------------------------------------------------- */
 
 /* The committed cursor moved: wake whom it concerns. Cheap if nobody waits. */
 void sk_polls_committed(sk_polls *polls);

@@ -21,7 +21,7 @@ struct pull {
     bool cancelled; /* guarded by the ledger's lock */
 };
 
-/* --- what all four ask ------------------------------------------------------------------------ */
+/* --- what all four ask ----------------------------------------------------------------------- */
 
 /* The queue that a request names. Under the lock. */
 static struct sk_verdict find_queue(sk_broker *broker, struct sk_slice topic_name, int32_t id,
@@ -97,8 +97,7 @@ static void answer_empty(struct pull *p)
     refuse(p, &nothing);
 }
 
-/* --- PullMessage: reading
- * -------------------------------------------------------------------------- */
+/* --- PullMessage: reading -------------------------------------------------------------------- */
 
 static void deliver_one(struct pull *p)
 {
@@ -174,8 +173,7 @@ static void answer(struct sk_poll *poll, bool found)
     rpc_call_finish(p->call, RPC_OK, NULL);
 }
 
-/* --- PullMessage: waiting
- * --------------------------------------------------------------------------- */
+/* --- PullMessage: waiting -------------------------------------------------------------------- */
 
 static void cancelled(void *arg)
 {
@@ -214,8 +212,7 @@ static void try_now(struct pull *p)
     }
 }
 
-/* --- PullMessage: the request
- * ------------------------------------------------------------------------- */
+/* --- PullMessage: the request ---------------------------------------------------------------- */
 
 /* A pull waits only if it asks for it. */
 static struct sk_verdict poll_end(struct pull *p, const pb_duration *polling)
@@ -285,8 +282,7 @@ void sk_handle_pull(void *owner, rpc_call *call, const rmq_pull_message_request 
     try_now(p);
 }
 
-/* --- offsets
- * --------------------------------------------------------------------------------------------- */
+/* --- offsets --------------------------------------------------------------------------------- */
 
 struct update {
     rpc_call *call;

@@ -226,8 +226,7 @@ static void answer(struct sk_poll *poll, bool found)
     rpc_call_finish_done(r->call, RPC_OK, NULL, delivered, r);
 }
 
-/* --- waiting
- * ---------------------------------------------------------------------------------------- */
+/* --- waiting --------------------------------------------------------------------------------- */
 
 static void cancelled(void *arg)
 {
@@ -267,8 +266,7 @@ static void try_now(struct receive *r)
     }
 }
 
-/* --- the request
- * --------------------------------------------------------------------------------------- */
+/* --- the request ----------------------------------------------------------------------------- */
 
 static struct sk_verdict check_duration(struct receive *r)
 {

@@ -3,7 +3,7 @@
 
 #include "service/route_answer.h"
 
-/* --- ours ----------------------------------------------------------------------------------- */
+/* --- ours ------------------------------------------------------------------------------------ */
 
 static struct sk_route_topic route_topic(const struct sk_topic *topic, struct sk_slice name)
 {

@@ -208,8 +208,7 @@ static void on_link_timer(void *arg)
     if (opened) report(routes, link);
 }
 
-/* --- WatchRoutes
- * ----------------------------------------------------------------------------------- */
+/* --- WatchRoutes ----------------------------------------------------------------------------- */
 
 static bool is_self(const sk_routes *routes, const struct sk_route_key *key)
 {
@@ -353,8 +352,7 @@ static void on_watch_timer(void *arg)
     sk_mutex_unlock(&routes->lock);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 struct sk_status sk_routes_new(sk_broker *broker, sk_routes **out)
 {

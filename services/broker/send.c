@@ -23,7 +23,7 @@ struct send {
     struct sk_slice answer; /* serialized */
 };
 
-/* --- answers ------------------------------------------------------------------------------ */
+/* --- answers --------------------------------------------------------------------------------- */
 
 /* A refusal is told at the top and, for clients that look there only, in every entry. */
 static void refuse(struct send *send, const struct sk_verdict *verdict)
@@ -80,7 +80,7 @@ static void promised(void *arg, struct sk_status status)
     rpc_call_fail(send->call, RPC_UNAVAILABLE, sk_status_text(&status));
 }
 
-/* --- scanning ------------------------------------------------------------------------------- */
+/* --- scanning -------------------------------------------------------------------------------- */
 
 /* The slow road: each message that the scan found unusual is normalised and scanned again. */
 static bool scan_unusual(struct send *send, struct sk_slice request)
@@ -114,7 +114,7 @@ static bool scan(struct send *send, struct sk_slice request)
     return false;
 }
 
-/* --- storing -------------------------------------------------------------------------------- */
+/* --- storing --------------------------------------------------------------------------------- */
 
 static struct sk_verdict check_all(struct send *send, struct sk_slice *topic)
 {
@@ -262,7 +262,7 @@ static void store_and_answer(struct send *send)
     sk_ledger_settle(ledger);
 }
 
-/* --- the handler ------------------------------------------------------------------------------ */
+/* --- the handler ----------------------------------------------------------------------------- */
 
 static struct sk_verdict check_count(const struct send *send)
 {

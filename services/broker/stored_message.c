@@ -95,7 +95,7 @@ bool sk_stored_parse(struct sk_slice payload, struct sk_stored_message *out)
     return true;
 }
 
-/* --- the splice ---------------------------------------------------------------------- */
+/* --- the splice ------------------------------------------------------------------------------ */
 
 enum { RESPONSE_MESSAGE = 2, MESSAGE_SYSTEM = 3 };
 enum { MD5 = 2, IDENTITY = 1 };

@@ -31,7 +31,7 @@ struct sk_telemetry {
     struct sk_timer timer;  /* for the repeats */
 };
 
-/* --- ends ---------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------ */
 
 /* Under the lock. */
 static void finish(struct stream *stream, enum rpc_code code, const char *detail)
@@ -188,8 +188,7 @@ static void told(void *arg, rpc_call *call, const rmq_telemetry_command *message
     sk_arena_free(arena);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static const struct rmq_messaging_service_telemetry_events EVENTS = {told, client_done};
 

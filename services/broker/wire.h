@@ -97,7 +97,7 @@ static inline bool sk_wire_next(struct sk_wire_reader *r, struct sk_wire_field *
     return true;
 }
 
-/* --- writing ----------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static inline size_t sk_wire_varint_size(uint64_t value)
 {

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* --- the broker ---------------------------------------------------------------------------- */
+/* --- the broker ------------------------------------------------------------------------------ */
 
 static void failed(void *owner, struct sk_status why)
 {
@@ -176,8 +176,7 @@ rmq_code harness_ack(struct harness *h, const char *topic, const char *group, co
     return response->entries[0]->status->code;
 }
 
-/* --- receive, waiting for its end
- * ------------------------------------------------------------------ */
+/* --- receive, waiting for its end ------------------------------------------------------------ */
 
 struct harness_pending {
     pthread_mutex_t lock;

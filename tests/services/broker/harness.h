@@ -35,7 +35,7 @@ void harness_restart(struct harness *h);
 
 /* Headers of a client with that id; NULL for none at all. */
 struct rpc_options harness_options(const char *client_id);
-/* --- requests in one line --------------------------------------------------------------- */
+/* --- requests in one line -------------------------------------------------------------------- */
 
 void harness_topic(struct harness *h, const char *name, int queues);
 void harness_group(struct harness *h, const char *name);

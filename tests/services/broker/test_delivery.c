@@ -64,7 +64,7 @@ static void expect_nothing(int64_t polling_ms)
     ck_assert_int_eq(r.ended, RPC_OK);
 }
 
-/* --- leases ------------------------------------------------------------------------------- */
+/* --- leases ---------------------------------------------------------------------------------- */
 
 START_TEST(a_lease_that_ends_brings_the_message_back)
 {
@@ -294,8 +294,7 @@ START_TEST(a_stopping_broker_answers_its_polls)
 }
 END_TEST
 
-/* --- impatient clients
- * ---------------------------------------------------------------------------- */
+/* --- impatient clients ----------------------------------------------------------------------- */
 
 START_TEST(cancelled_polls_lose_nothing)
 {
@@ -432,8 +431,7 @@ START_TEST(connections_that_are_cut_lose_nothing)
 }
 END_TEST
 
-/* --- push consumers
- * ---------------------------------------------------------------------------------- */
+/* --- push consumers -------------------------------------------------------------------------- */
 
 static void open_renewing(void)
 {

@@ -85,7 +85,7 @@ START_TEST(garbage_is_refused)
 }
 END_TEST
 
-/* --- tag filters ------------------------------------------------------------------------- */
+/* --- tag filters ----------------------------------------------------------------------------- */
 
 static const struct {
     const char *expression, *tag;

@@ -47,7 +47,7 @@ static void it_still_serves(void)
     ck_assert_int_eq(harness_send(&h, "orders", "after", NULL, "b", NULL), RMQ_CODE_OK);
 }
 
-/* --- SendMessage -------------------------------------------------------------------------- */
+/* --- SendMessage ----------------------------------------------------------------------------- */
 
 struct sending {
     rmq_send_message_request request;
@@ -419,7 +419,7 @@ START_TEST(garbage_bytes_are_refused)
 }
 END_TEST
 
-/* --- ReceiveMessage ------------------------------------------------------------------------ */
+/* --- ReceiveMessage -------------------------------------------------------------------------- */
 
 static const struct {
     const char *what;
@@ -480,7 +480,7 @@ START_TEST(bad_receives_are_refused)
 }
 END_TEST
 
-/* --- AckMessage and ChangeInvisibleDuration --------------------------------------------------- */
+/* --- AckMessage and ChangeInvisibleDuration -------------------------------------------------- */
 
 static const struct {
     const char *what, *topic, *group, *handle;
@@ -564,8 +564,7 @@ START_TEST(an_ack_without_entries_is_refused)
 }
 END_TEST
 
-/* --- without a client id
- * -------------------------------------------------------------------------- */
+/* --- without a client id --------------------------------------------------------------------- */
 
 START_TEST(a_client_must_say_who_it_is)
 {
@@ -589,8 +588,7 @@ START_TEST(a_client_must_say_who_it_is)
 }
 END_TEST
 
-/* --- heartbeats, terminations, routes
- * ----------------------------------------------------------------- */
+/* --- heartbeats, terminations, routes -------------------------------------------------------- */
 
 static const struct {
     const char *what;
@@ -687,8 +685,7 @@ START_TEST(assignments_are_answered)
 }
 END_TEST
 
-/* --- later
- * ---------------------------------------------------------------------------------------------- */
+/* --- later ----------------------------------------------------------------------------------- */
 
 START_TEST(what_is_not_built_says_so)
 {

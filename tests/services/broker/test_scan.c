@@ -10,7 +10,7 @@
 #include "text.h"
 #include "wire.h"
 
-/* --- texts ------------------------------------------------------------------------------ */
+/* --- texts ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -46,7 +46,7 @@ START_TEST(texts_are_looked_at_as_java_does)
 }
 END_TEST
 
-/* --- random messages -------------------------------------------------------------------- */
+/* --- random messages ------------------------------------------------------------------------- */
 
 static uint64_t seed;
 
@@ -241,7 +241,7 @@ START_TEST(what_the_scan_accepts_is_what_protobuf_reads)
 }
 END_TEST
 
-/* --- what is unusual, and what is bad ------------------------------------------------------- */
+/* --- what is unusual, and what is bad -------------------------------------------------------- */
 
 START_TEST(a_system_given_twice_is_merged)
 {

@@ -18,7 +18,7 @@ static void open_it(void)
     options = harness_options("tester");
 }
 
-/* --- streams whose messages are awaited ---------------------------------------------------- */
+/* --- streams whose messages are awaited ------------------------------------------------------ */
 
 struct told {
     pthread_mutex_t lock;
@@ -449,8 +449,7 @@ START_TEST(offsets_are_found)
 }
 END_TEST
 
-/* --- administration
- * --------------------------------------------------------------------------------- */
+/* --- administration -------------------------------------------------------------------------- */
 
 static struct sk_status create_topic(const char *name, int queues, rmq_message_type type,
                                      const skua_create_topic_response **response)

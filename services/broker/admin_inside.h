@@ -1,0 +1,27 @@
+/* admin_inside.h - what the two halves of BrokerAdmin share. */
+#ifndef SK_BROKER_ADMIN_INSIDE_H
+#define SK_BROKER_ADMIN_INSIDE_H
+
+#include "inside.h"
+#include "skua/v1/admin.rpc.h"
+
+/* A full name, "namespace%name" or "name", by the rules of service/names.h. */
+SK_CHECKED struct sk_status sk_admin_check_name(const char *text,
+                                                struct sk_verdict (*check)(struct sk_slice));
+
+/* Under the lock: write a record, free its payload, plan a report to the name servers. */
+SK_CHECKED struct sk_status sk_admin_write(sk_broker *broker, enum sk_record_kind kind,
+                                           struct sk_buffer *payload, uint64_t *position);
+
+/* Answer once the record that ends at `position` is durable. `response` lives as long as the
+ * call; NULL: there was no memory for it. */
+void sk_admin_reply(sk_broker *broker, rpc_call *call, const ProtobufCMessage *response,
+                    uint64_t position);
+
+void sk_admin_create_group(void *owner, rpc_call *call, const skua_create_group_request *request);
+void sk_admin_delete_group(void *owner, rpc_call *call, const skua_delete_group_request *request);
+void sk_admin_list_groups(void *owner, rpc_call *call, const skua_list_groups_request *request);
+void sk_admin_describe_group(void *owner, rpc_call *call,
+                             const skua_describe_group_request *request);
+
+#endif
