@@ -62,6 +62,9 @@ struct peer {
     rpc_channel *channel;
     _Atomic bool isolated;        /* failed a call; back when a heartbeat succeeds */
     _Atomic uint64_t isolated_us; /* since when */
+    _Atomic bool greeted;         /* has had its first answer, or failed to give one */
+    bool greeting;                /* guarded by the client's lock, as the two below */
+    struct knock *knocks, *last_knock;
     UT_hash_handle hh;
 };
 
@@ -101,6 +104,7 @@ struct route_entry {
     size_t asked_first, asked_count; /* name servers asked in this round */
     struct skua_status why;          /* the worst of this round */
     struct route_waiter *waiters;
+    bool telling; /* waiters are being told: who asks now is told after them */
     skua_client *client;
     UT_hash_handle hh;
 };
@@ -142,6 +146,10 @@ void member_done(struct member *m);
 bool member_add_topic(struct member *m, const char *topic, const char *filter);
 /* Make sure that this member has a session with the peer. Client's lock not held. */
 void member_meet(struct member *m, struct peer *peer);
+/* Run fn(arg): at once if the peer was greeted before, else in the order of these calls as soon as
+ * it was, from the rpc poller. The C core starts calls that had to wait for their connection in
+ * reverse order; a first answer means that there is one (or that calls will fail anyway). */
+void peer_when_greeted(struct member *m, struct peer *peer, void (*fn)(void *arg), void *arg);
 /* Options for a call of this member. */
 struct rpc_options member_options(const struct member *m, uint64_t timeout_ms);
 void members_tick(skua_client *client, uint64_t now_us);

@@ -250,6 +250,14 @@ static const struct rpc_method *send_method(void)
     return &rmq_messaging_service.methods[RMQ_MESSAGING_SERVICE_SEND_MESSAGE];
 }
 
+static void start(void *arg)
+{
+    struct send *s = arg;
+    struct member *m = &s->producer->member;
+    struct rpc_options options = member_options(m, m->client->options.request_timeout_ms);
+    rpc_unary_bytes(s->queue->peer->channel, send_method(), &options, s->request, on_sent, s);
+}
+
 static void attempt(struct send *s)
 {
     struct member *m = &s->producer->member;
@@ -266,8 +274,7 @@ static void attempt(struct send *s)
         return;
     }
     member_meet(m, s->queue->peer);
-    struct rpc_options options = member_options(m, m->client->options.request_timeout_ms);
-    rpc_unary_bytes(s->queue->peer->channel, send_method(), &options, s->request, on_sent, s);
+    peer_when_greeted(m, s->queue->peer, start, s);
 }
 
 static void on_routed(void *arg, const struct skua_status *status, struct route *route_take)

@@ -159,8 +159,22 @@ static struct route_waiter *end_round(struct route_entry *e, struct route *fresh
     return waiters;
 }
 
+/* They were put in front of each other; who came first is told first, and so sends first. */
+static struct route_waiter *in_order(struct route_waiter *waiters)
+{
+    struct route_waiter *turned = NULL;
+    while (waiters) {
+        struct route_waiter *next = waiters->next;
+        waiters->next = turned;
+        turned = waiters;
+        waiters = next;
+    }
+    return turned;
+}
+
 static void tell(struct route_waiter *waiters, struct skua_status why, struct route *route)
 {
+    waiters = in_order(waiters);
     while (waiters) {
         struct route_waiter *w = waiters;
         waiters = w->next;
@@ -195,10 +209,17 @@ static void on_route(void *arg, const struct rpc_outcome *outcome,
         }
     }
     struct route_waiter *waiters = end_round(e, fresh);
-    struct route *route = e->route ? route_ref(e->route) : NULL;
-    struct skua_status why = route ? OK_STATUS : e->why;
+    e->telling = waiters != NULL;
+    while (waiters) {
+        struct route *route = e->route ? route_ref(e->route) : NULL;
+        struct skua_status why = route ? OK_STATUS : e->why;
+        sk_mutex_unlock(&client->lock);
+        tell(waiters, why, route);
+        sk_mutex_lock(&client->lock);
+        waiters = e->asking ? NULL : SK_STEAL(e->waiters);
+    }
+    e->telling = false;
     sk_mutex_unlock(&client->lock);
-    tell(waiters, why, route);
 }
 
 /* --- the cache ------------------------------------------------------------------------- */
@@ -219,12 +240,12 @@ void route_get(skua_client *client, const char *topic, route_fn *fn, void *arg)
 {
     sk_mutex_lock(&client->lock);
     struct route_entry *e = entry_of(client, topic);
-    struct route *cached = e->route ? route_ref(e->route) : NULL;
+    struct route *cached = e->route && !e->telling ? route_ref(e->route) : NULL;
     if (!cached) {
         struct route_waiter *w = sk_zalloc(1, sizeof *w);
         *w = (struct route_waiter){fn, arg, e->waiters};
         e->waiters = w;
-        begin_round(e);
+        if (!e->route) begin_round(e);
     }
     sk_mutex_unlock(&client->lock);
     struct skua_status ok = OK_STATUS;
