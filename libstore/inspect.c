@@ -203,7 +203,7 @@ static void check_end(struct inspection *in, uint64_t at, const struct sk_end *e
 {
     if (at < in->durable) {
         tell_segment(in, true, at, why, in->durable - at);
-    } else if (end->garbage_end > end->tail && end->tail <= at) {
+    } else if (end->garbage_end > end->tail && end->tail <= at && end->tail >= in->durable) {
         tell_segment(in, false, end->tail, "a torn tail, which the next opening cuts",
                      end->garbage_end - end->tail);
     }

@@ -90,10 +90,13 @@ static bool read_file(struct cli *cli, const char *path, struct sk_buffer *out, 
     char buffer[READ_BYTES];
     while (out->len <= BODY_MAX && (n = fread(buffer, 1, sizeof buffer, f)) > 0)
         sk_buffer_put(out, buffer, n);
-    bool failed = ferror(f) != 0;
+    int why = ferror(f) ? errno : 0;
     if (f != cli->in) fclose(f);
-    if (failed) *exit = cli_error(cli, CLI_FAILURE, NULL, "cannot read %s", path);
-    return !failed;
+    if (why)
+        *exit =
+            cli_error(cli, CLI_FAILURE, "--file FILE names a file to send; --file - reads stdin",
+                      "cannot read %s: %s", path, strerror(why));
+    return !why;
 }
 
 /* The body from --body or --file: exactly one of them. */

@@ -173,7 +173,7 @@ const struct command cli_commands[] = {
         .connects = true,
         .arguments = {{"GROUP", FLAG_NAME, false, "the consumer group"}},
         .flags = {{"max-attempts", 0, FLAG_NUMBER, "N", "deliver a message at most so often", "17",
-                   .min = 1, .max = 1000000},
+                   .min = 1, .max = 1000},
                   {"orderly", 0, FLAG_SWITCH, NULL, "consume each queue in order (FIFO)"},
                   BROKER_FLAG,
                   CLUSTER_FLAG},

@@ -220,7 +220,10 @@ static int failed(struct cli *cli, struct sk_status s)
     if (strstr(text, "address") || strstr(text, "bind") || strstr(text, "in use"))
         return cli_error(cli, CLI_FAILURE, "choose another one: skua dev --listen 127.0.0.1:0",
                          "%s", text);
-    return cli_error(cli, CLI_FAILURE, "skua verify DIR checks a data directory", "%s", text);
+    const char *hint = s.code == SK_CORRUPT ? "skua verify DIR says what is wrong and where"
+                                            : "give --data DIR: a directory of your own, that is "
+                                              "empty or was a broker's before";
+    return cli_error(cli, CLI_FAILURE, hint, "%s", text);
 }
 
 int cmd_dev(struct cli *cli)

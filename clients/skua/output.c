@@ -115,7 +115,7 @@ static const char *hint_for(struct cli *cli, struct skua_status s, char *buffer,
     case SKUA_BUSY:
         return "try again in a moment; skua cluster shows how the brokers are";
     default:
-        snprintf(buffer, room, "skua %s%s%s --help", noun, *verb ? " " : "", verb);
+        snprintf(buffer, room, "see skua %s%s%s --help", noun, *verb ? " " : "", verb);
         return buffer;
     }
 }

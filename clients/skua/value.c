@@ -7,6 +7,8 @@
 
 #include "cli.h"
 
+#include "base/utf8.h"
+
 /* A number with an optional fraction and one of the units; scaled to the unit `1`. */
 struct unit {
     const char *name;
@@ -163,6 +165,15 @@ static bool out_of_range(const struct flag *flag, int64_t number, char *why, siz
     return true;
 }
 
+/* Bodies may be any bytes and so may paths; what goes into a string of the protocol may not. */
+static bool is_for_strings(const char *flag)
+{
+    static const char *const strings[] = {"tag", "key", "filter", "broker", "cluster"};
+    for (size_t i = 0; i < COUNT(strings); i++)
+        if (strcmp(flag, strings[i]) == 0) return true;
+    return false;
+}
+
 bool cli_convert(const struct flag *flag, const char *text, int64_t *number, char *why, size_t room)
 {
     const char *want = NULL;
@@ -171,6 +182,8 @@ bool cli_convert(const struct flag *flag, const char *text, int64_t *number, cha
     case FLAG_SWITCH:
     case FLAG_TEXT:
         if (!*text) want = "must not be empty";
+        if (is_for_strings(flag->name) && !sk_utf8_is_text(sk_slice_of_text(text)))
+            want = "must be UTF-8";
         if (strcmp(flag->name, "body") == 0 && !*text)
             want = "must not be empty: a message needs at least one byte";
         break;
@@ -195,7 +208,10 @@ bool cli_convert(const struct flag *flag, const char *text, int64_t *number, cha
         }
         break;
     case FLAG_PAIR:
-        if (text[0] == '=' || !strchr(text, '=')) want = "must be NAME=VALUE";
+        if (!sk_utf8_is_text(sk_slice_of_text(text)))
+            want = "must be UTF-8";
+        else if (text[0] == '=' || !strchr(text, '='))
+            want = "must be NAME=VALUE";
         break;
     case FLAG_SERVERS:
         if (!is_server_list(text)) want = "must be HOST:PORT, or several with commas between";

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 struct unit {
     const char *name;
@@ -155,6 +156,7 @@ static struct sk_status parse_text(const struct sk_setting *s, const char *text)
     const char *low, *high;
     size_t low_len;
     int64_t least = 0, most = 0, len = (int64_t)strlen(text);
+    if (!sk_utf8_is_text(sk_slice_of_text(text))) return sk_error(SK_INVALID, "it is not UTF-8");
     if (!split_limits(s->limits, &low, &low_len, &high)) return SK_SUCCESS;
     sk_assert(integer_of(low, low_len, &least) && integer_of(high, strlen(high), &most));
     if (len >= least && len <= most) return SK_SUCCESS;
