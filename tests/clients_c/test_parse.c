@@ -162,7 +162,7 @@ static const struct {
      "see skua topic describe --help"},
     {"receive t --group g/h", "--group must be 1 to 127 letters, digits or any of _ - % |, not 'g/h'",
      "see skua receive --help"},
-    {"group create g --max-attempts 0", "--max-attempts must be between 1 and 1000000, not '0'",
+    {"group create g --max-attempts 0", "--max-attempts must be between 1 and 1000, not '0'",
      "see skua group create --help"},
     {"send t --body ''", "--body must not be empty: a message needs at least one byte, not ''",
      "see skua send --help"},
