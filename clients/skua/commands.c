@@ -331,7 +331,7 @@ const struct command cli_commands[] = {
         .examples = {"skua bench send", "skua bench send --size 1KiB --in-flight 64 --duration 30",
                      "skua bench send --batch 64 --in-flight 8 -o json"},
         .json = "one object",
-        .keys = {BENCH_KEYS, {"batch", "as asked"}},
+        .keys = {BENCH_KEYS, {"batch", "as asked"}, {"rate", "as asked, with --rate"}},
         .run = cmd_bench_send,
     },
     {
@@ -363,7 +363,7 @@ const struct command cli_commands[] = {
                   {"group", 0, FLAG_NAME, "GROUP", "the consumer group", "skua-bench"}},
         .examples = {"skua bench latency --rate 1000 --duration 30", "skua bench latency --rate 10000 -o json"},
         .json = "one object",
-        .keys = {BENCH_KEYS, {"rate", "as asked"}},
+        .keys = {BENCH_KEYS, {"batch", "1"}, {"rate", "as asked"}},
         .run = cmd_bench_latency,
     },
     {

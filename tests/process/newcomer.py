@@ -5,6 +5,7 @@
 """
 import base64
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,35 @@ def full_devices_are_told(sh):
         assert done.returncode == FAILURE, (words, done)
 
 
+def documented_keys(sh, *command):
+    """The keys that --help lists, as docs/cli.md does."""
+    text = sh.text(*command, "--help").split("With -o json", 1)[1].split("\n\n")[0]
+    return set(re.findall(r"^  (\S+)", text, re.M))
+
+
+def latency_printed_keys_that_no_page_had(sh):
+    """All that is printed as JSON is in the help, and the other way round."""
+    for command, more, sometimes in (
+            ("topic create", "json --queues 1", ""), ("topic list", "", ""), ("topic describe", "json", ""),
+            ("group create", "json", ""), ("group list", "", ""),
+            ("send", "json --body x --tag t --key k --property a=b", ""),
+            ("receive", "json --group json --wait 20", "body_base64"),
+            ("group describe", "json", ""), ("pull", "json --queue 0 --count 1", "body_base64"),
+            ("route", "json", ""), ("cluster", "", ""), ("version", "", ""),
+            ("bench send", "--count 20", "rate server_cpu_us_per_message"),
+            ("bench receive", "--count 20", "server_cpu_us_per_message"),
+            ("bench latency", "--count 20", "server_cpu_us_per_message"),
+            ("group delete", "json --yes", ""), ("topic delete", "json --yes", "")):
+        printed = sh.text(*command.split(), *more.split(), "-o", "json")
+        try:
+            keys = set(json.loads(printed))
+        except json.JSONDecodeError:
+            keys = set(json.loads(printed.splitlines()[0]))  # JSON Lines
+        documented = documented_keys(sh, *command.split())
+        assert keys <= documented, (command, keys - documented)
+        assert documented - keys <= set(sometimes.split()), (command, documented - keys)
+
+
 def damage_was_called_a_torn_tail(sh, folder):
     """What is behind the damage was durable, so the next opening cuts nothing: verify may not say so."""
     log = sorted((folder / "dev" / "log").iterdir())[0]
@@ -158,6 +188,7 @@ def main():
         sh.run("send", "one", "--body", "and one behind it", "--count", 10)
         commands_that_cannot_work(sh, Path(folder), server.listen)
         full_devices_are_told(sh)
+        latency_printed_keys_that_no_page_had(sh)
         server.stop()
         damage_was_called_a_torn_tail(sh, Path(folder))
     with tempfile.TemporaryDirectory() as folder, Cluster(bin_dir, Path(folder)) as cluster:
