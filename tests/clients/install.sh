@@ -5,6 +5,7 @@
 # from: a second run does nothing. Prints one line LANGUAGE=FOLDER each.
 #
 #   tests/clients/install.sh [node] [python] [go] [java]        (default: all four)
+#   tests/clients/install.sh --go      prints a go command that is new enough, for other tools
 #
 # SKUA_CACHE names the cache (default: ${XDG_CACHE_HOME:-~/.cache}/skua). Missing tools are
 # installed with apt-get, which needs root or sudo.
@@ -101,6 +102,12 @@ install() {
     say "$1 done"
 }
 
+if [ "${1:-}" = --go ]; then
+    need go golang-go ca-certificates
+    install_missing
+    modern_go
+    exit
+fi
 [ $# -gt 0 ] || set -- node python go java
 todo=
 for language in "$@"; do
