@@ -474,23 +474,23 @@ START_TEST(nothing_in_time_is_an_empty_list)
 }
 END_TEST
 
-/* Both deliver into a receive that wants one: the other message is handed out next. */
+/* Three come into a receive that wants one: the others are handed out next, without asking again.
+ * Only one broker has messages: a poll that is called off may lose what was on its way, which a
+ * real broker would deliver again when the lease ends. */
 START_TEST(what_came_too_much_is_handed_out_next)
 {
     skua_messages *list = NULL;
     skua_consumer *c = consumer();
-    size_t got = 0;
+    fake_peer_be_generous(broker[0]);
     fake_peer_deliver(broker[0], 3);
-    fake_peer_deliver(broker[1], 3);
-    while (got < 6) {
+    for (int i = 0; i < 3; i++) {
         assert_status(skua_consumer_receive(c, 1, 30000, 5000, &list), SKUA_OK);
         ck_assert_uint_eq(skua_messages_count(list), 1);
-        got += skua_messages_count(list);
         assert_status(skua_consumer_ack_all(c, list), SKUA_OK);
         skua_messages_free(list);
     }
+    ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_RECEIVE), 1);
     ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_ACK), 3);
-    ck_assert_uint_eq(fake_peer_calls(broker[1], FAKE_ACK), 3);
     skua_consumer_free(c);
 }
 END_TEST

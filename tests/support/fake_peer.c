@@ -42,6 +42,7 @@ struct fake_peer {
     int entries[ENTRIES_MAX];
     size_t entry_count;
     size_t messages, delivered;
+    bool generous; /* guarded by lock */
     struct parked *parked[PARKED_MAX];
     size_t cancelled;
     char client_id[256];
@@ -212,6 +213,13 @@ void fake_peer_deliver(fake_peer *p, size_t messages)
     sk_mutex_unlock(&p->lock);
 }
 
+void fake_peer_be_generous(fake_peer *p)
+{
+    sk_mutex_lock(&p->lock);
+    p->generous = true;
+    sk_mutex_unlock(&p->lock);
+}
+
 struct made {
     rmq_message message;
     rmq_system_properties system;
@@ -275,7 +283,7 @@ static void receive_message(void *owner, rpc_call *call, const rmq_receive_messa
     rmq_receive_message_response piece = RMQ_RECEIVE_MESSAGE_RESPONSE_INIT;
     sk_mutex_lock(&p->lock);
     struct answer a = take(p, FAKE_RECEIVE, call);
-    size_t max = (size_t)request->batch_size;
+    size_t max = p->generous ? SIZE_MAX : (size_t)request->batch_size;
     size_t count = a.code != RMQ_CODE_OK ? 0 : p->messages < max ? p->messages : max;
     size_t first = p->delivered;
     p->messages -= count;

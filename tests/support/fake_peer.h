@@ -57,6 +57,9 @@ void fake_peer_entries(fake_peer *peer, const int *codes, size_t count);
  * finds none is parked until it is cancelled. */
 void fake_peer_deliver(fake_peer *peer, size_t messages);
 
+/* From now on a receive is given everything, whatever its batch size. */
+void fake_peer_be_generous(fake_peer *peer);
+
 /* --- what it saw ----------------------------------------------------------------------- */
 
 size_t fake_peer_calls(fake_peer *peer, enum fake_method method);
