@@ -341,7 +341,7 @@ static void on_describe_broker(void *owner, rpc_call *call,
     response.log_begin = sk_store_begin(store);
     response.log_tail = sk_store_tail(store);
     response.log_flushed = stats.flushed;
-    response.log_bytes = stats.log_bytes;
+    response.log_bytes = response.log_tail - response.log_begin;
     response.snapshot_position = stats.snapshot_position;
     response.disk_used_percent = stats.disk_used_percent;
     response.clients = sk_sessions_count(broker->sessions);
