@@ -27,6 +27,8 @@ began=$SECONDS
 say() { printf '\n== %s (%ds)\n' "$*" $((SECONDS - began)); }
 
 need_packages "${build_packages[@]}" "${test_packages[@]}"
+# A published client's .proto files come from npm; any npm will do, Debian's brings half a thousand packages.
+command -v npm >/dev/null || need_packages nodejs npm
 
 build() {
     say "build $1"
