@@ -43,7 +43,7 @@ if [ ${#filter[@]} -gt 0 ]; then
     exit
 fi
 
-# Warnings of clang, and of the optimizer, are errors too: say so before minutes of tests.
+# What does not compile with clang, or optimized, is said before minutes of tests.
 if [ "$quick" = no ]; then
     build clang
     build release
