@@ -11,12 +11,13 @@ enum { BATCH = 1024, GOODBYE_MS = 1000 };
 struct sk_renewer {
     sk_broker *broker;
     struct sk_timer timer;
+    uint64_t first_lease; /* earlier ones were given before this start */
 };
 
 struct batch {
     sk_broker *broker;
     uint64_t now_ms;
-    bool everybody_lives;               /* too soon after the start to know better */
+    uint64_t first_lease;
     uint64_t last_lease, last_began_ms; /* leases of one DELIVER record come together */
     struct sk_lease leases[BATCH];
     size_t count;
@@ -44,9 +45,11 @@ static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk
 {
     struct batch *batch = arg;
     if (info->deadline_ms <= batch->now_ms) return true; /* ended already */
-    enum sk_session_life life = sk_sessions_life(batch->broker->sessions, info->owner);
-    bool may_come_back = life == SK_SESSION_UNKNOWN && batch->everybody_lives;
-    if (life != SK_SESSION_ALIVE && !may_come_back) return true;
+    /* Given before this start: a broker that died in mid-delivery cannot know whether the messages
+     * arrived. Renewing them for an owner that never got them would keep them from the group for
+     * hours; so they end when their deadline says, and come again. */
+    if (lease->lease < batch->first_lease) return true;
+    if (sk_sessions_life(batch->broker->sessions, info->owner) != SK_SESSION_ALIVE) return true;
     uint64_t limit = batch->broker->config->auto_renew_limit_ms;
     if (began_ms(batch, lease->lease) + limit <= batch->now_ms) return true;
     batch->leases[batch->count++] = *lease;
@@ -87,11 +90,9 @@ void sk_renewer_run(sk_renewer *renewer)
     uint64_t ahead_ms = 2 * config->auto_renew_interval_ms + 1000;
     if (ahead_ms > config->auto_renew_duration_ms / 2)
         ahead_ms = config->auto_renew_duration_ms / 2;
-    uint64_t up_us = sk_mono_us(broker->clock) - broker->started_us;
     bool more = true;
     for (int i = 0; more && i < 1024; i++) {
-        struct batch batch = {.broker = broker,
-                              .everybody_lives = up_us < config->client_expiry_ms * 1000};
+        struct batch batch = {.broker = broker, .first_lease = renewer->first_lease};
         sk_ledger_lock(broker->ledger);
         batch.now_ms = sk_ledger_now_ms(broker->ledger);
         sk_state_each_auto_renewed(sk_ledger_state(broker->ledger), batch.now_ms + ahead_ms, 0,
@@ -129,6 +130,7 @@ sk_renewer *sk_renewer_new(sk_broker *broker)
 {
     sk_renewer *renewer = sk_zalloc(1, sizeof *renewer);
     renewer->broker = broker;
+    renewer->first_lease = sk_store_tail(sk_ledger_store(broker->ledger));
     renewer->timer = (struct sk_timer){.fn = on_timer, .arg = renewer};
     sk_timer_set_after_ms(broker->timers, &renewer->timer, broker->config->auto_renew_interval_ms);
     return renewer;

@@ -2,7 +2,7 @@
  *
  * Every few seconds, leases that end soon are renewed if their owner was heard of
  * lately and the lease is not too old; a lease that is not renewed just ends.
- * After a restart owners are given time to come back. */
+ * Leases given before a restart are not renewed: whether their messages arrived is not known. */
 #ifndef SK_BROKER_RENEW_H
 #define SK_BROKER_RENEW_H
 
