@@ -479,6 +479,21 @@ START_TEST(the_first_handle_of_a_renewed_lease_acknowledges)
 }
 END_TEST
 
+/* A broker that died in mid-delivery kept the lease; the consumer, alive and asking, never got the
+ * message. */
+START_TEST(a_lease_from_before_a_restart_is_not_renewed_for_ever)
+{
+    struct received r;
+    send_one("A");
+    struct receive_how push = how(0, 15000);
+    push.auto_renew = true;
+    push.client_id = "pusher";
+    expect(&push, "A", 1, &r);
+    harness_restart(&h);
+    expect(&push, "A", 2, &r);
+}
+END_TEST
+
 static void add_all(TCase *c)
 {
     tcase_set_timeout(c, 60);
@@ -515,6 +530,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(r, open_renewing, close_it);
     tcase_add_test(r, the_lease_of_a_living_client_is_renewed);
     tcase_add_test(r, the_first_handle_of_a_renewed_lease_acknowledges);
+    tcase_add_test(r, a_lease_from_before_a_restart_is_not_renewed_for_ever);
     suite_add_tcase(suite, r);
     return suite;
 }
