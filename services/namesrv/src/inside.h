@@ -19,17 +19,12 @@ struct sk_namesrv {
     struct sk_streams clients;       /* on_telemetry.c */
 };
 
-/* --- translate.c: skua.v1's messages and the route table's structs */
+/* --- accept_report.c */
 
-/* Borrowed from `message` and `arena`. SK_INVALID without a broker, SK_FULL when the
- * arena's budget is exceeded. */
-SK_CHECKED struct sk_status report_from_proto(const skua_broker_report *message, sk_arena *arena,
-                                              struct sk_route_broker *out);
-
-/* Borrowed from `broker` and `arena`; NULL when the budget is exceeded. */
-skua_broker_report *report_to_proto(const struct sk_route_broker *broker, sk_arena *arena);
-skua_broker_identity *identity_to_proto(const struct sk_route_broker *broker, sk_arena *arena);
-skua_topic_config *topic_to_proto(const struct sk_route_topic *topic, sk_arena *arena);
+/* Translate a report after checking it; borrowed from `message` and `arena`. SK_INVALID without a
+ * broker or with impossible queue counts, SK_FULL when the arena's budget is exceeded. */
+SK_CHECKED struct sk_status accept_report(const skua_broker_report *message, sk_arena *arena,
+                                          struct sk_route_broker *out);
 
 /* --- the services' handlers, one file each */
 

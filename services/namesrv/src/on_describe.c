@@ -1,5 +1,6 @@
 /* on_describe.c - DescribeCluster and ListTopics: the table for people and tools. */
 #include "inside.h"
+#include "service/report.h"
 #include "skua/v1/namesrv.rpc.h"
 
 static void fail_memory(rpc_call *call)
@@ -12,7 +13,7 @@ static skua_broker_status *status_of(sk_namesrv *namesrv, struct sk_route_member
                                      sk_arena *arena)
 {
     skua_broker_status *to = sk_arena_alloc(arena, sizeof *to);
-    skua_broker_identity *identity = identity_to_proto(member.broker, arena);
+    skua_broker_identity *identity = sk_identity_message(member.broker, arena);
     if (!to || !identity) return NULL;
     skua_broker_status_init(to);
     to->broker = identity;
@@ -51,7 +52,7 @@ static skua_topic_route *route_of(const struct sk_route_topic *topic, char *brok
                                   sk_arena *arena)
 {
     skua_topic_route *to = sk_arena_alloc(arena, sizeof *to);
-    skua_topic_config *config = topic_to_proto(topic, arena);
+    skua_topic_config *config = sk_topic_config_message(topic, arena);
     if (!to || !config) return NULL;
     skua_topic_route_init(to);
     to->config = config;

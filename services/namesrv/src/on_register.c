@@ -52,7 +52,7 @@ static struct sk_status take_report(struct registration *r, const skua_broker_re
     SK_CLEANUP(sk_arena_free_p) sk_arena *scratch = sk_arena_new(SCRATCH_BYTES);
     struct sk_route_broker report;
     bool first = !r->named;
-    SK_TRY(report_from_proto(message, scratch, &report));
+    SK_TRY(accept_report(message, scratch, &report));
     SK_TRY(settle_key(r, &report.key));
     SK_TRY(sk_route_table_report(r->namesrv->table, r->session, &report));
     if (first)

@@ -5,6 +5,7 @@
  * told together in its next message, so that nothing queues up here; a watcher
  * that does not read is sent away when its connection's backlog is too long. */
 #include "inside.h"
+#include "service/report.h"
 #include "skua/v1/namesrv.rpc.h"
 
 enum { TOPICS_PER_MESSAGE = 20000, SCRATCH_BYTES = 256 << 20 };
@@ -52,9 +53,9 @@ static void add(void *arg, const struct sk_route_broker *broker, bool gone)
     }
     skua_watch_routes_response *r = &n->response;
     if (gone)
-        n->failed |= !(r->removed[r->n_removed++] = identity_to_proto(broker, n->arena));
+        n->failed |= !(r->removed[r->n_removed++] = sk_identity_message(broker, n->arena));
     else
-        n->failed |= !(r->changed[r->n_changed++] = report_to_proto(broker, n->arena));
+        n->failed |= !(r->changed[r->n_changed++] = sk_report_message(broker, n->arena));
     n->topics += gone ? 0 : broker->topic_count;
 }
 
