@@ -18,28 +18,10 @@ struct batch {
     sk_broker *broker;
     uint64_t now_ms;
     uint64_t first_lease;
-    uint64_t last_lease, last_began_ms; /* leases of one DELIVER record come together */
     struct sk_lease leases[BATCH];
     size_t count;
     bool full;
 };
-
-/* When the lease was given: the time of the record that gave it. 0 if that record is gone, which
- * is long ago. */
-static uint64_t began_ms(struct batch *batch, uint64_t lease)
-{
-    if (batch->last_lease == lease && batch->last_began_ms) return batch->last_began_ms;
-    struct sk_pinned pinned;
-    struct sk_status status = sk_store_read(sk_ledger_store(batch->broker->ledger), lease, &pinned);
-    uint64_t ms = 0;
-    if (sk_ok(status)) {
-        ms = pinned.record.time_ms;
-        sk_unpin(pinned.pin);
-    }
-    batch->last_lease = lease;
-    batch->last_began_ms = ms;
-    return ms;
-}
 
 static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk_lease_info *info)
 {
@@ -49,9 +31,9 @@ static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk
      * arrived. Renewing them for an owner that never got them would keep them from the group for
      * hours; so they end when their deadline says, and come again. */
     if (lease->lease < batch->first_lease) return true;
-    if (sk_sessions_life(batch->broker->sessions, info->owner) != SK_SESSION_ALIVE) return true;
+    if (!sk_sessions_is_alive(batch->broker->sessions, info->owner)) return true;
     uint64_t limit = batch->broker->config->auto_renew_limit_ms;
-    if (began_ms(batch, lease->lease) + limit <= batch->now_ms) return true;
+    if (info->given_ms + limit <= batch->now_ms) return true;
     batch->leases[batch->count++] = *lease;
     batch->full = batch->count == BATCH;
     return !batch->full;

@@ -164,16 +164,14 @@ uint64_t sk_sessions_request_timeout_ms(sk_sessions *sessions, const struct sk_c
     return ms;
 }
 
-enum sk_session_life sk_sessions_life(sk_sessions *sessions, uint64_t owner)
+bool sk_sessions_is_alive(sk_sessions *sessions, uint64_t owner)
 {
     sk_mutex_lock(&sessions->lock);
     struct session *s = NULL;
     HASH_FIND(by_owner, sessions->by_owner, &owner, sizeof owner, s);
-    enum sk_session_life life = !s        ? SK_SESSION_UNKNOWN
-                                : s->gone ? SK_SESSION_GONE
-                                          : SK_SESSION_ALIVE;
+    bool alive = s && !s->gone;
     sk_mutex_unlock(&sessions->lock);
-    return life;
+    return alive;
 }
 
 size_t sk_sessions_count(sk_sessions *sessions)

@@ -38,9 +38,8 @@ rmq_client_type sk_sessions_type(sk_sessions *sessions, const struct sk_caller *
 /* What its Settings gave as request_timeout, or 3000. */
 uint64_t sk_sessions_request_timeout_ms(sk_sessions *sessions, const struct sk_caller *caller);
 
-/* GONE: it said goodbye; remembered until it expires. */
-enum sk_session_life { SK_SESSION_UNKNOWN, SK_SESSION_ALIVE, SK_SESSION_GONE };
-enum sk_session_life sk_sessions_life(sk_sessions *sessions, uint64_t owner);
+/* Was the client heard of lately, and has it not said goodbye? `owner` is the hash of its id. */
+bool sk_sessions_is_alive(sk_sessions *sessions, uint64_t owner);
 
 size_t sk_sessions_count(sk_sessions *sessions);
 
