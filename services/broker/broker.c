@@ -51,7 +51,7 @@ const struct sk_program sk_broker_program = {
 static void committed(void *owner)
 {
     sk_broker *broker = owner;
-    if (broker->polls) sk_polls_committed(broker->polls);
+    sk_polls_committed(broker->polls);
 }
 
 static void failed(void *owner, struct sk_status why)
@@ -81,7 +81,6 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
                   .disk_refuse_percent = (unsigned)c->disk_refuse,
                   .disk_clean_percent = (unsigned)c->disk_clean,
                   .clock = broker->clock},
-        .committed = committed,
         .failed = failed,
         .owner = broker,
     };
@@ -121,6 +120,7 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
                                  (size_t)config->max_polls, (size_t)config->max_polls_per_group);
     broker->telemetry = sk_telemetry_new(broker);
     broker->renewer = sk_renewer_new(broker);
+    sk_ledger_on_commit(broker->ledger, committed, broker);
     log_recovery(broker, &recovery);
     *out = broker;
     return SK_SUCCESS;

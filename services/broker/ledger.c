@@ -16,6 +16,8 @@ struct sk_ledger {
     const struct sk_clock *clock;
     struct sk_queue_view view;
     struct sk_ledger_options options;
+    sk_ledger_commit_fn *on_commit; /* set before the store tells us anything */
+    void *on_commit_owner;
     atomic_bool unpublished; /* something was appended that the store was not told to tell */
     atomic_bool unsettled;   /* the committed cursor moved, and nobody was told yet */
 };
@@ -162,9 +164,15 @@ struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
         sk_ledger_close(ledger);
         return status;
     }
-    sk_store_on_commit(ledger->store, store_committed, ledger);
     *out = ledger;
     return SK_SUCCESS;
+}
+
+void sk_ledger_on_commit(sk_ledger *ledger, sk_ledger_commit_fn *fn, void *owner)
+{
+    ledger->on_commit = fn;
+    ledger->on_commit_owner = owner;
+    sk_store_on_commit(ledger->store, store_committed, ledger);
 }
 
 void sk_ledger_close(sk_ledger *ledger)
@@ -201,7 +209,7 @@ void sk_ledger_settle(sk_ledger *ledger)
         sk_store_publish(ledger->store);
     if (!atomic_load(&ledger->unsettled)) return;
     if (atomic_exchange(&ledger->unsettled, false)) {
-        ledger->options.committed(ledger->options.owner);
+        ledger->on_commit(ledger->on_commit_owner);
     }
 }
 

@@ -8,8 +8,8 @@
  * broker knows is always what a restart would find. Under the lock there is no I/O
  * but the append itself, and no call into api/rpc.
  *
- * `committed` (the owner's function) is told, with no lock held, when consumers may
- * see more than before. In SK_FLUSH_ASYNC that is at sk_ledger_unlock, on the thread
+ * The function given to sk_ledger_on_commit is told, with no lock held, when consumers
+ * may see more than before. In SK_FLUSH_ASYNC that is at sk_ledger_unlock, on the thread
  * that wrote; in SK_FLUSH_SYNC on the store's flusher thread.
  *
  * Threads: any. */
@@ -25,7 +25,6 @@ typedef struct sk_ledger sk_ledger;
 
 struct sk_ledger_options {
     struct sk_store_options store; /* fold, failed, lock and unlock are the ledger's to set */
-    void (*committed)(void *owner);
     /* The disk failed, or the log and the state disagree: nothing may be acknowledged any more.
      * Called at least once, from any thread. */
     void (*failed)(void *owner, struct sk_status why);
@@ -35,6 +34,11 @@ struct sk_ledger_options {
 SK_CHECKED struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
                                            struct sk_recovery *recovery, sk_ledger **out);
 void sk_ledger_close(sk_ledger *ledger); /* NULL is fine */
+
+/* From now on tell `fn`. Once, before the first append; what `fn` uses must be ready by now, for the
+ * flusher may call it at once. */
+typedef void sk_ledger_commit_fn(void *owner);
+void sk_ledger_on_commit(sk_ledger *ledger, sk_ledger_commit_fn *fn, void *owner);
 
 void sk_ledger_lock(sk_ledger *ledger);
 void sk_ledger_unlock(sk_ledger *ledger);
