@@ -1,0 +1,63 @@
+#!/bin/bash
+# prove.sh - the long form of the evidence: what scripts/test.sh checks in minutes, taken as far as it goes.
+#
+#   scripts/prove.sh              every proof below, then a table of what was counted
+#   scripts/prove.sh NAME...      only these
+#   scripts/prove.sh --list       their names, and how long each takes on two cores
+#
+# A proof is a program that ends 0 only if all of it held, and whose last line says what it counted.
+# Its whole output stays in build/proof/NAME.log.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/packages.sh
+
+# name | about how long | what
+proofs='
+kill9    | 5 min  | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
+'
+
+build() {
+    cmake --preset "$1" >/dev/null
+    cmake --build --preset "$1" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
+}
+
+prove_kill9() {
+    build asan
+    python3 tests/process/kill9.py build/asan/bin build/asan/tests/workload 200 sync
+}
+
+names() { sed -n 's/^\([a-z0-9_]*\) *|.*/\1/p' <<<"$proofs"; }
+about() { sed -n "s/^$1 *| *\([^|]*[^ |]\) *| *\(.*\)/\1\t\2/p" <<<"$proofs"; }
+
+case "${1:-}" in
+--list) for name in $(names); do printf '%-10s %s\n' "$name" "$(about "$name")"; done; exit ;;
+-*) sed -n '2,9s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
+esac
+
+chosen=("$@")
+[ $# -gt 0 ] || mapfile -t chosen < <(names)
+for name in "${chosen[@]}"; do
+    names | grep -qx "$name" || { echo "no proof is called $name; they are: $(names | tr '\n' ' ')" >&2; exit 2; }
+done
+need_packages "${build_packages[@]}" "${test_packages[@]}"
+
+mkdir -p build/proof
+table=()
+failed=0
+for name in "${chosen[@]}"; do
+    log=build/proof/$name.log
+    printf '\n== %s: %s\n' "$name" "$(about "$name" | cut -f2)"
+    began=$SECONDS
+    # A subshell of its own, so that set -e holds inside although we look at how it ends.
+    set +e
+    (set -e; "prove_$name") 2>&1 | tee "$log"
+    ended=${PIPESTATUS[0]}
+    set -e
+    verdict=held
+    [ "$ended" -eq 0 ] || { verdict="FAILED ($ended)"; failed=1; }
+    table+=("$(printf '%-10s %-12s %6ds  %s' "$name" "$verdict" $((SECONDS - began)) "$(tail -1 "$log")")")
+done
+
+printf '\n%-10s %-12s %7s  %s\n' proof verdict time counted
+printf '%s\n' "${table[@]}"
+exit "$failed"
