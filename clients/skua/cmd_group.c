@@ -4,37 +4,37 @@
 
 #include "admin.h"
 
+struct creation {
+    struct skua_group group;
+    json_t *brokers; /* what note_created writes */
+};
+
+static struct skua_status create_on(void *arg, skua_client *client, const char *broker)
+{
+    struct creation *c = arg;
+    bool created = false;
+    snprintf(c->group.broker, sizeof c->group.broker, "%s", broker);
+    struct skua_status s = skua_admin_create_group(client, &c->group, &created);
+    if (s.code == SKUA_OK) note_created(c->brokers, broker, created);
+    return s;
+}
+
 int cmd_group_create(struct cli *cli)
 {
     int exit = CLI_OK;
-    struct targets targets = {0};
     skua_client *client = out_connect(cli, &exit);
     if (!client) return exit;
-    json_t *brokers = json_array();
-    struct skua_group group = {.max_attempts = (int32_t)cli_number(cli, "max-attempts"),
-                               .orderly = cli_has(cli, "orderly")};
-    snprintf(group.name, sizeof group.name, "%s", cli->arguments[0]);
-
-    if (admin_targets(cli, client, true, true, &targets, &exit)) {
-        for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
-            bool created = false;
-            snprintf(group.broker, sizeof group.broker, "%s", targets.brokers[i].name);
-            struct skua_status s = skua_admin_create_group(client, &group, &created);
-            if (s.code != SKUA_OK)
-                exit = cli_fail(cli, s, NULL);
-            else
-                json_array_append_new(brokers, json_pack("{s:s, s:b}", "broker", group.broker,
-                                                         "created", (int)created));
-        }
-    }
+    struct creation c = {.group = {.max_attempts = (int32_t)cli_number(cli, "max-attempts"),
+                                   .orderly = cli_has(cli, "orderly")},
+                         .brokers = json_array()};
+    snprintf(c.group.name, sizeof c.group.name, "%s", cli->arguments[0]);
+    exit = admin_on_each(cli, client, BY_BROKER | BY_CLUSTER | ON_ALL, create_on, &c);
     if (exit == CLI_OK)
         print_created(cli, "group",
-                      json_pack("{s:s, s:i, s:b}", "name", group.name, "max_attempts",
-                                (int)group.max_attempts, "orderly", (int)group.orderly),
-                      brokers);
-    else
-        json_decref(brokers);
-    free(targets.brokers);
+                      json_pack("{s:s, s:i, s:b}", "name", c.group.name, "max_attempts",
+                                (int)c.group.max_attempts, "orderly", (int)c.group.orderly),
+                      c.brokers);
+    json_decref(c.brokers);
     skua_client_free(client);
     return exit;
 }
@@ -98,26 +98,24 @@ static void print_groups(struct cli *cli, json_t *array)
     out_table_end(&table, cli, true);
 }
 
+static struct skua_status list_on(void *arg, skua_client *client, const char *broker)
+{
+    json_t *groups = arg;
+    struct skua_group *list = NULL;
+    size_t count = 0;
+    struct skua_status s = skua_admin_groups(client, broker, &list, &count);
+    if (s.code == SKUA_OK) merge_groups(groups, list, count);
+    free(list);
+    return s;
+}
+
 int cmd_group_list(struct cli *cli)
 {
     int exit = CLI_OK;
-    struct targets targets = {0};
     skua_client *client = out_connect(cli, &exit);
     if (!client) return exit;
     json_t *groups = json_object();
-    if (admin_targets(cli, client, false, true, &targets, &exit)) {
-        for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
-            struct skua_group *list = NULL;
-            size_t count = 0;
-            struct skua_status s =
-                skua_admin_groups(client, targets.brokers[i].name, &list, &count);
-            if (s.code == SKUA_OK)
-                merge_groups(groups, list, count);
-            else
-                exit = cli_fail(cli, s, NULL);
-            free(list);
-        }
-    }
+    exit = admin_on_each(cli, client, BY_CLUSTER | ON_ALL, list_on, groups);
     if (exit == CLI_OK) {
         json_t *array = sorted(groups);
         if (cli->json)
@@ -127,7 +125,6 @@ int cmd_group_list(struct cli *cli)
         json_decref(array);
     }
     json_decref(groups);
-    free(targets.brokers);
     skua_client_free(client);
     return exit;
 }
@@ -224,44 +221,41 @@ static void print_description(struct cli *cli, json_t *o)
     print_clients(cli, json_object_get(o, "clients"));
 }
 
+struct describe {
+    const char *group;
+    json_t *object;
+};
+
+static struct skua_status describe_on(void *arg, skua_client *client, const char *broker)
+{
+    struct describe *context = arg;
+    struct description d = {0};
+    struct skua_status s =
+        skua_admin_describe_group(client, broker, context->group, &d.group, &d.queues,
+                                  &d.queue_count, &d.clients, &d.client_count);
+    if (s.code == SKUA_OK) add_description(context->object, &d);
+    free(d.queues);
+    free(d.clients);
+    return s;
+}
+
 int cmd_group_describe(struct cli *cli)
 {
     int exit = CLI_OK;
-    struct targets targets = {0};
     skua_client *client = out_connect(cli, &exit);
     if (!client) return exit;
-    json_t *object = json_pack("{s:s}", "name", cli->arguments[0]);
-    struct skua_status missing = {.code = SKUA_OK};
-    bool found = false;
-
-    if (admin_targets(cli, client, true, false, &targets, &exit)) {
-        for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
-            struct description d = {0};
-            struct skua_status s = skua_admin_describe_group(
-                client, targets.brokers[i].name, cli->arguments[0], &d.group, &d.queues,
-                &d.queue_count, &d.clients, &d.client_count);
-            if (s.code == SKUA_OK) {
-                add_description(object, &d);
-                found = true;
-            } else if (s.code == SKUA_NOT_FOUND) {
-                missing = s;
-            } else {
-                exit = cli_fail(cli, s, NULL);
-            }
-            free(d.queues);
-            free(d.clients);
-        }
-        if (exit == CLI_OK && !found) exit = cli_fail(cli, missing, NULL);
-    }
+    struct describe d = {cli->arguments[0], json_pack("{s:s}", "name", cli->arguments[0])};
+    exit = admin_on_each(cli, client, BY_BROKER, describe_on, &d);
     if (exit == CLI_OK && cli->json)
-        out_json(cli, json_incref(object));
+        out_json(cli, json_incref(d.object));
     else if (exit == CLI_OK)
-        print_description(cli, object);
-    json_decref(object);
-    free(targets.brokers);
+        print_description(cli, d.object);
+    json_decref(d.object);
     skua_client_free(client);
     return exit;
 }
+
+/* --- delete ---------------------------------------------------------------------------- */
 
 int cmd_group_delete(struct cli *cli)
 {

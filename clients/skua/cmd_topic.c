@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "admin.h"
 
@@ -29,50 +28,6 @@ static const char *permission_name(unsigned p)
     return names[p & 3];
 }
 
-/* --- which brokers --------------------------------------------------------------------- */
-
-/* Of the flags --broker and --cluster, the primaries that they leave. */
-static bool is_meant(struct cli *cli, const struct skua_broker *b, const char *cluster)
-{
-    const char *broker = cli_text(cli, "broker");
-    if (b->id != 0) return false;
-    if (broker && strcmp(b->name, broker) != 0) return false;
-    return !cluster || strcmp(b->cluster, cluster) == 0;
-}
-
-bool admin_targets(struct cli *cli, skua_client *client, bool by_broker, bool by_cluster,
-                   struct targets *out, int *exit)
-{
-    struct skua_broker *all;
-    size_t count, kept = 0;
-    struct skua_status s = skua_admin_brokers(client, &all, &count);
-    if (s.code != SKUA_OK) {
-        *exit = cli_fail(cli, s, NULL);
-        return false;
-    }
-    const char *cluster = by_cluster ? cli_text(cli, "cluster") : NULL;
-    for (size_t i = 0; i < count; i++) {
-        bool meant = by_broker ? is_meant(cli, &all[i], cluster)
-                               : all[i].id == 0 && (!cluster || !strcmp(all[i].cluster, cluster));
-        if (meant) all[kept++] = all[i];
-    }
-    if (kept == 0) {
-        const char *broker = by_broker ? cli_text(cli, "broker") : NULL;
-        *exit =
-            count && (broker || cluster)
-                ? cli_error(cli, CLI_NOT_FOUND, "skua cluster shows the brokers and clusters",
-                            "there is no broker%s%s%s%s", broker ? " " : "", broker ? broker : "",
-                            cluster ? " in cluster " : "", cluster ? cluster : "")
-                : cli_error(cli, CLI_UNAVAILABLE,
-                            "start one with --namesrv pointing here, then look: skua cluster",
-                            "no broker is registered with the name server");
-        free(all);
-        return false;
-    }
-    *out = (struct targets){all, kept};
-    return true;
-}
-
 /* --- create ---------------------------------------------------------------------------- */
 
 static enum skua_message_type type_of(const char *name)
@@ -82,27 +37,6 @@ static enum skua_message_type type_of(const char *name)
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (strcmp(type_name(types[i]), name) == 0) return types[i];
     return SKUA_NORMAL;
-}
-
-void print_created(struct cli *cli, const char *kind, json_t *object_take, json_t *brokers_take)
-{
-    if (cli->json) {
-        json_object_set_new(object_take, "brokers", brokers_take);
-        out_json(cli, object_take);
-        return;
-    }
-    size_t i;
-    json_t *b;
-    json_array_foreach(brokers_take, i, b)
-    {
-        bool created = json_is_true(json_object_get(b, "created"));
-        fprintf(cli->out, "%s %s %s on %s\n", kind,
-                json_string_value(json_object_get(object_take, "name")),
-                created ? "created" : "was there already",
-                json_string_value(json_object_get(b, "broker")));
-    }
-    json_decref(brokers_take);
-    json_decref(object_take);
 }
 
 enum { KNOWN_TRIES = 100, KNOWN_PAUSE_MS = 30 };
@@ -124,39 +58,39 @@ void wait_until_routed(skua_client *client, const char *topic, size_t brokers)
     }
 }
 
+struct creation {
+    struct skua_topic topic;
+    json_t *brokers; /* what note_created writes */
+};
+
+static struct skua_status create_on(void *arg, skua_client *client, const char *broker)
+{
+    struct creation *c = arg;
+    bool created = false;
+    snprintf(c->topic.broker, sizeof c->topic.broker, "%s", broker);
+    struct skua_status s = skua_admin_create_topic(client, &c->topic, &created);
+    if (s.code == SKUA_OK) note_created(c->brokers, broker, created);
+    return s;
+}
+
 int cmd_topic_create(struct cli *cli)
 {
     int exit = CLI_OK;
-    struct targets targets = {0};
     skua_client *client = out_connect(cli, &exit);
     if (!client) return exit;
-    json_t *brokers = json_array();
-    struct skua_topic topic = {.type = type_of(cli_text(cli, "type")),
-                               .queues = (int32_t)cli_number(cli, "queues")};
-    snprintf(topic.name, sizeof topic.name, "%s", cli->arguments[0]);
-
-    if (admin_targets(cli, client, true, true, &targets, &exit)) {
-        for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
-            bool created = false;
-            snprintf(topic.broker, sizeof topic.broker, "%s", targets.brokers[i].name);
-            struct skua_status s = skua_admin_create_topic(client, &topic, &created);
-            if (s.code != SKUA_OK)
-                exit = cli_fail(cli, s, NULL);
-            else
-                json_array_append_new(brokers, json_pack("{s:s, s:b}", "broker", topic.broker,
-                                                         "created", (int)created));
-        }
-    }
+    struct creation c = {.topic = {.type = type_of(cli_text(cli, "type")),
+                                   .queues = (int32_t)cli_number(cli, "queues")},
+                         .brokers = json_array()};
+    snprintf(c.topic.name, sizeof c.topic.name, "%s", cli->arguments[0]);
+    exit = admin_on_each(cli, client, BY_BROKER | BY_CLUSTER | ON_ALL, create_on, &c);
     if (exit == CLI_OK) {
-        wait_until_routed(client, topic.name, targets.count);
+        wait_until_routed(client, c.topic.name, json_array_size(c.brokers));
         print_created(cli, "topic",
-                      json_pack("{s:s, s:s, s:i}", "name", topic.name, "type",
-                                type_name(topic.type), "queues", (int)topic.queues),
-                      brokers);
-    } else {
-        json_decref(brokers);
+                      json_pack("{s:s, s:s, s:i}", "name", c.topic.name, "type",
+                                type_name(c.topic.type), "queues", (int)c.topic.queues),
+                      c.brokers);
     }
-    free(targets.brokers);
+    json_decref(c.brokers);
     skua_client_free(client);
     return exit;
 }
@@ -256,98 +190,41 @@ static void print_description(struct cli *cli, json_t *object)
     out_table_end(&table, cli, true);
 }
 
+struct description {
+    const char *topic;
+    json_t *object;
+};
+
+static struct skua_status describe_on(void *arg, skua_client *client, const char *broker)
+{
+    struct description *d = arg;
+    struct skua_topic topic;
+    struct skua_queue_range *queues = NULL;
+    size_t count = 0;
+    struct skua_status s =
+        skua_admin_describe_topic(client, broker, d->topic, &topic, &queues, &count);
+    if (s.code == SKUA_OK) add_description(d->object, &topic, queues, count);
+    free(queues);
+    return s;
+}
+
 int cmd_topic_describe(struct cli *cli)
 {
     int exit = CLI_OK;
-    struct targets targets = {0};
     skua_client *client = out_connect(cli, &exit);
     if (!client) return exit;
-    json_t *object = json_pack("{s:s}", "name", cli->arguments[0]);
-    struct skua_status missing = {.code = SKUA_OK};
-    bool found = false;
-
-    if (admin_targets(cli, client, true, false, &targets, &exit)) {
-        for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
-            struct skua_topic t;
-            struct skua_queue_range *queues = NULL;
-            size_t count = 0;
-            struct skua_status s = skua_admin_describe_topic(
-                client, targets.brokers[i].name, cli->arguments[0], &t, &queues, &count);
-            if (s.code == SKUA_OK) {
-                add_description(object, &t, queues, count);
-                found = true;
-            } else if (s.code == SKUA_NOT_FOUND) {
-                missing = s;
-            } else {
-                exit = cli_fail(cli, s, NULL);
-            }
-            free(queues);
-        }
-        if (exit == CLI_OK && !found) exit = cli_fail(cli, missing, NULL);
-    }
+    struct description d = {cli->arguments[0], json_pack("{s:s}", "name", cli->arguments[0])};
+    exit = admin_on_each(cli, client, BY_BROKER, describe_on, &d);
     if (exit == CLI_OK && cli->json)
-        out_json(cli, json_incref(object));
+        out_json(cli, json_incref(d.object));
     else if (exit == CLI_OK)
-        print_description(cli, object);
-    json_decref(object);
-    free(targets.brokers);
+        print_description(cli, d.object);
+    json_decref(d.object);
     skua_client_free(client);
     return exit;
 }
 
 /* --- delete ---------------------------------------------------------------------------- */
-
-bool confirmed(struct cli *cli, const char *kind, int *exit)
-{
-    if (cli_has(cli, "yes")) return true;
-    if (isatty(fileno(cli->in)) != 1 || isatty(fileno(cli->err)) != 1) {
-        *exit = cli_error(cli, CLI_USAGE, "add --yes if you are sure",
-                          "deleting %s %s cannot be undone, and there is no terminal to ask on",
-                          kind, cli->arguments[0]);
-        return false;
-    }
-    char answer[16] = "";
-    fprintf(cli->err, "Delete %s %s? Type yes: ", kind, cli->arguments[0]);
-    fflush(cli->err);
-    if (!fgets(answer, sizeof answer, cli->in)) answer[0] = 0;
-    answer[strcspn(answer, "\n")] = 0;
-    if (strcmp(answer, "yes") == 0) return true;
-    *exit = cli_error(cli, CLI_FAILURE, "type yes, or add --yes", "nothing was deleted");
-    return false;
-}
-
-int delete_everywhere(struct cli *cli, const char *kind, delete_fn *fn)
-{
-    int exit = CLI_OK;
-    struct targets targets = {0};
-    if (!confirmed(cli, kind, &exit)) return exit;
-    skua_client *client = out_connect(cli, &exit);
-    if (!client) return exit;
-    json_t *brokers = json_array();
-    struct skua_status missing = {.code = SKUA_NOT_FOUND};
-
-    if (admin_targets(cli, client, true, true, &targets, &exit)) {
-        for (size_t i = 0; i < targets.count && exit == CLI_OK; i++) {
-            struct skua_status s = fn(client, targets.brokers[i].name, cli->arguments[0]);
-            if (s.code == SKUA_OK)
-                json_array_append_new(brokers, json_string(targets.brokers[i].name));
-            else if (s.code == SKUA_NOT_FOUND)
-                missing = s;
-            else
-                exit = cli_fail(cli, s, NULL);
-        }
-        if (exit == CLI_OK && json_array_size(brokers) == 0) exit = cli_fail(cli, missing, NULL);
-    }
-    if (exit == CLI_OK && cli->json)
-        out_json(cli, json_pack("{s:s, s:O}", "name", cli->arguments[0], "brokers", brokers));
-    for (size_t i = 0; exit == CLI_OK && !cli->json && i < json_array_size(brokers); i++)
-        fprintf(cli->out, "%s %s deleted on %s\n", kind, cli->arguments[0],
-                json_string_value(json_array_get(brokers, i)));
-    json_decref(brokers);
-    free(targets.brokers);
-    skua_client_free(client);
-    return exit;
-}
 
 int cmd_topic_delete(struct cli *cli)
 {
