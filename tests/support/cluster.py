@@ -120,10 +120,11 @@ class Server:
 
 
 class Cluster:
-    """The processes of one test. `bin_dir` has the programs, `folder` gets logs and data."""
+    """The processes of one test. `bin_dir` has the programs, `folder` gets logs and data; `prefix`
+    goes before every server's command (taskset, for one)."""
 
-    def __init__(self, bin_dir, folder):
-        self.bin, self.folder = Path(bin_dir).resolve(), Path(folder)
+    def __init__(self, bin_dir, folder, prefix=()):
+        self.bin, self.folder, self.prefix = Path(bin_dir).resolve(), Path(folder), list(prefix)
         self.servers, self.namesrvs = [], []
 
     def __enter__(self):
@@ -145,26 +146,27 @@ class Cluster:
             if error:
                 self.print_logs()
 
-    def _start(self, name, program, *options):
-        server = Server(name, [self.bin / program, *options], self.folder)
+    def start(self, name, program, *options):
+        """Any program that prints a ready line; its log is NAME.log."""
+        server = Server(name, [*self.prefix, self.bin / program, *options], self.folder)
         self.servers.append(server)
         return server.start()
 
     def dev(self, *options):
-        server = self._start("dev", "skua", "dev", "--listen", ANY_PORT, "--listen-tls", ANY_PORT,
+        server = self.start("dev", "skua", "dev", "--listen", ANY_PORT, "--listen-tls", ANY_PORT,
                              "--data", self.folder / "dev", *options)
         self.namesrvs.append(server)
         return server
 
     def namesrv(self, name, *options):
-        server = self._start(name, "skua-namesrv", "--listen", ANY_PORT, "--listen-tls", ANY_PORT,
+        server = self.start(name, "skua-namesrv", "--listen", ANY_PORT, "--listen-tls", ANY_PORT,
                              "--data", self.folder / name, *options)
         self.namesrvs.append(server)
         return server
 
     def broker(self, name, *options):
         """A broker that registers with all name servers started so far."""
-        return self._start(name, "skua-broker", "--name", name, "--cluster", "c",
+        return self.start(name, "skua-broker", "--name", name, "--cluster", "c",
                            "--listen", ANY_PORT, "--listen-tls", ANY_PORT,
                            "--namesrv", self.access(separator=","),
                            "--data", self.folder / name, *options)

@@ -1,6 +1,6 @@
-"""Apache RocketMQ itself, to see that the programs are right when a scenario fails with Skua: one
-name server, and one process that is gRPC proxy and broker (its LOCAL mode). Not part of any test;
-needs a GiB of memory and one download by Maven."""
+"""Apache RocketMQ itself, to see that the programs are right when a scenario fails with Skua, and to
+compare with: one name server, and one process that is gRPC proxy and broker (its LOCAL mode). Not
+part of any test; needs a GiB of memory and one download by Maven."""
 import json
 import socket
 import subprocess
@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE.parent.parent / "support"))
 from cluster import spawn, wait_until  # noqa: E402
 
 START_S = 60
-JAVA = ["java", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=512m",
+JAVA = ["java", "-XX:MaxDirectMemorySize=512m",
         "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
         "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]
 
@@ -20,8 +20,11 @@ JAVA = ["java", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=512m",
 class Apache:
     """with Apache(jars, folder) as apache: … apache.access"""
 
-    def __init__(self, jars, folder):
-        self.jars, self.folder = Path(jars), Path(folder)
+    def __init__(self, jars, folder, heap="1500m", collector="Serial", flush="ASYNC_FLUSH",
+                 segment_bytes=64 << 20, prefix=()):
+        self.jars, self.folder, self.prefix = Path(jars), Path(folder), list(prefix)
+        self.heap, self.collector = heap, collector
+        self.flush, self.segment_bytes = flush, segment_bytes
         self.processes = []
         names, self.broker, self.remoting, self.grpc = free_ports(4)
         self.names, self.access = f"127.0.0.1:{names}", f"127.0.0.1:{self.grpc}"
@@ -31,7 +34,7 @@ class Apache:
         self._configure()
         self._start("namesrv", "boot success", "256m", "namesrv.NamesrvStartup",
                     "-c", self.folder / "namesrv.conf")
-        self._start("proxy", "startup successfully", "1500m", "proxy.ProxyStartup", "-pm", "local",
+        self._start("proxy", "startup successfully", self.heap, "proxy.ProxyStartup", "-pm", "local",
                     "-n", self.names, "-pc", self.folder / "proxy.json",
                     "-bc", self.folder / "broker.conf")
         return self
@@ -62,7 +65,8 @@ class Apache:
         (self.folder / "broker.conf").write_text("\n".join([
             "brokerClusterName=DefaultCluster", "brokerName=broker-a", "brokerId=0",
             "brokerIP1=127.0.0.1", f"listenPort={self.broker}", f"namesrvAddr={self.names}",
-            f"storePathRootDir={self.folder / 'store'}", "mappedFileSizeCommitLog=67108864"]))
+            f"storePathRootDir={self.folder / 'store'}", f"flushDiskType={self.flush}",
+            f"mappedFileSizeCommitLog={self.segment_bytes}"]))
         (self.folder / "proxy.json").write_text(json.dumps({
             "rocketMQClusterName": "DefaultCluster", "namesrvAddr": self.names,
             "grpcServerPort": self.grpc, "remotingListenPort": self.remoting}))
@@ -71,13 +75,13 @@ class Apache:
         return {"PATH": "/usr/bin:/bin", "ROCKETMQ_HOME": str(self.folder), "HOME": str(self.folder)}
 
     def _java(self, heap, main, *words):
-        return JAVA + [f"-Xmx{heap}", f"-Duser.home={self.folder}", "-cp", f"{self.jars}/*",
+        return JAVA + [f"-XX:+Use{self.collector}GC", f"-Xmx{heap}", f"-Duser.home={self.folder}", "-cp", f"{self.jars}/*",
                        f"org.apache.rocketmq.{main}", *map(str, words)]
 
     def _start(self, name, sign, heap, main, *words):
         path = self.folder / f"{name}.out"
         with open(path, "wb") as log:
-            self.processes.append(spawn(self._java(heap, main, *words), stdout=log,
+            self.processes.append(spawn(self.prefix + self._java(heap, main, *words), stdout=log,
                                         stderr=subprocess.STDOUT, env=self._environment()))
         wait_until(f"{name} starts", lambda: sign in path.read_text(), START_S, interval_s=0.2)
 
