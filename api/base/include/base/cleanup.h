@@ -5,7 +5,8 @@
  *     *out = SK_STEAL(seg);            ownership leaves the scope
  *
  * Cleanup attributes, __typeof__ and statement expressions are the only
- * compiler extensions that Skua uses (gcc and clang both have them). */
+ * compiler extensions that Skua uses (gcc and clang both have them), but for one
+ * instruction in crc32c.c. */
 #ifndef SK_BASE_CLEANUP_H
 #define SK_BASE_CLEANUP_H
 
