@@ -1,129 +1,184 @@
-/* memory_vfs.c - inodes and names in arrays, and a journal of operations that can be replayed
- * with pieces left out. */
+/* memory_vfs.c - inodes and names in arrays, and a journal of operations. */
 #include "support/memory_vfs.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
-
-enum { MOST_FDS = 256, SECTOR = 512 };
-
-struct inode {
-    uint8_t *data;
-    uint64_t bytes, room;
-    int links, fds, maps;
-    int lock_fd; /* -1: not locked */
-};
-
-struct name {
-    char *path;
-    int inode; /* -1: a directory */
-};
-
-enum op_kind { OP_MKDIR, OP_LINK, OP_RENAME, OP_UNLINK, OP_WRITE, OP_RESIZE, OP_SYNC, OP_SYNC_DIR };
-
-struct op {
-    enum op_kind kind;
-    char *path, *to;
-    int inode;
-    uint64_t at, len; /* RESIZE: len is the size */
-    uint8_t *data;
-};
-
-struct memory_vfs {
-    struct sk_vfs vfs; /* first */
-    pthread_mutex_t lock;
-    struct inode *inodes;
-    int inode_count;
-    struct name *names;
-    int name_count;
-    int fds[MOST_FDS]; /* inode + 1; 0: free */
-    struct op *ops;
-    size_t op_count, op_room;
-    bool silent;             /* being built: write nothing down */
-    struct memory_vfs *base; /* what was there before the first op; NULL: nothing */
-};
+#include "support/memory_inside.h"
 
 /* --- names ------------------------------------------------------------------------------- */
 
-static int find_name(const struct memory_vfs *m, const char *path)
+static uint64_t text_hash(const char *text)
 {
+    uint64_t h = 1469598103934665603u;
+    for (; *text; text++) h = (h ^ (uint8_t)*text) * 1099511628211u;
+    return memory_mix(h);
+}
+
+static struct memory_path *new_path(const char *text)
+{
+    size_t len = strlen(text) + 1;
+    struct memory_path *p = sk_alloc(sizeof *p + len);
+    atomic_init(&p->refs, 1);
+    p->hash = text_hash(text);
+    memcpy(p->text, text, len);
+    return p;
+}
+
+static void unref_path(struct memory_path *p)
+{
+    if (atomic_fetch_sub(&p->refs, 1) == 1) free(p);
+}
+
+int memory_find(const struct memory_vfs *m, const char *path)
+{
+    uint64_t hash = text_hash(path);
     for (int i = 0; i < m->name_count; i++)
-        if (strcmp(m->names[i].path, path) == 0) return i;
+        if (m->names[i].path->hash == hash && strcmp(m->names[i].path->text, path) == 0) return i;
     return -1;
 }
 
-static void add_name(struct memory_vfs *m, const char *path, int inode)
+static void add_name(struct memory_vfs *m, struct memory_path *path, int inode)
 {
-    m->names = sk_realloc(m->names, (size_t)m->name_count + 1, sizeof *m->names);
-    m->names[m->name_count++] = (struct name){sk_strdup(path), inode};
+    if (m->name_count % 16 == 0)
+        m->names = sk_realloc(m->names, (size_t)m->name_count + 16, sizeof *m->names);
+    m->names[m->name_count++] = (struct memory_name){path, inode};
     if (inode >= 0) m->inodes[inode].links++;
 }
 
-static void drop_name(struct memory_vfs *m, int i)
+void memory_put_name(struct memory_vfs *m, const char *path, int inode)
+{
+    add_name(m, new_path(path), inode);
+}
+
+void memory_drop_name(struct memory_vfs *m, int i)
 {
     if (m->names[i].inode >= 0) m->inodes[m->names[i].inode].links--;
-    free(m->names[i].path);
+    unref_path(m->names[i].path);
     m->names[i] = m->names[--m->name_count];
 }
 
-static int new_inode(struct memory_vfs *m)
+bool memory_is_in(const char *path, const char *dir)
 {
-    m->inodes = sk_realloc(m->inodes, (size_t)m->inode_count + 1, sizeof *m->inodes);
-    m->inodes[m->inode_count] = (struct inode){.lock_fd = -1};
-    return m->inode_count++;
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 && path[len] == '/' && !strchr(path + len + 1, '/');
 }
 
-static void parent_of(const char *path, char out[4096])
+static void drop_path(struct memory_vfs *m, const char *path)
 {
-    snprintf(out, 4096, "%s", path);
-    char *slash = strrchr(out, '/');
-    if (slash)
-        *slash = '\0';
-    else
-        strcpy(out, ".");
+    int i = memory_find(m, path);
+    if (i >= 0) memory_drop_name(m, i);
 }
 
-/* --- changes, as they are done and as they are replayed ------------------------------------- */
-
-static void resize(struct inode *n, uint64_t bytes)
+void memory_apply_name(struct memory_vfs *m, const struct memory_op *op, int inode)
 {
-    if (bytes > n->room) {
+    if (op->kind == MEMORY_RENAME || op->kind == MEMORY_UNLINK) drop_path(m, op->path);
+    if (op->kind == MEMORY_UNLINK) return;
+    const char *path = op->kind == MEMORY_RENAME ? op->to : op->path;
+    drop_path(m, path);
+    memory_put_name(m, path, inode);
+}
+
+/* --- bytes ----------------------------------------------------------------------------------- */
+
+struct memory_inode *memory_new_inode(struct memory_vfs *m)
+{
+    if (m->inode_count % 16 == 0)
+        m->inodes = sk_realloc(m->inodes, (size_t)m->inode_count + 16, sizeof *m->inodes);
+    m->inodes[m->inode_count] = (struct memory_inode){.lock_fd = -1};
+    return &m->inodes[m->inode_count++];
+}
+
+static void unref_blob(struct memory_blob *b)
+{
+    if (b && atomic_fetch_sub(&b->refs, 1) == 1) free(b);
+}
+
+static struct memory_blob *new_blob(const struct memory_inode *n, uint64_t room)
+{
+    room = (room + MEMORY_SECTOR - 1) / MEMORY_SECTOR * MEMORY_SECTOR;
+    struct memory_blob *b = sk_alloc(sizeof *b + room);
+    atomic_init(&b->refs, 1);
+    b->summed = false;
+    b->room = room;
+    if (n->bytes) memcpy(b->data, n->blob->data, n->bytes);
+    memset(b->data + n->bytes, 0, room - n->bytes);
+    return b;
+}
+
+uint8_t *memory_own(struct memory_inode *n, uint64_t room)
+{
+    struct memory_blob *b = n->blob;
+    bool fits = b && b->room >= room;
+    if (!fits || atomic_load(&b->refs) > 1) {
         sk_assert(n->maps == 0); /* a map must not move */
-        uint64_t room = bytes > 2 * n->room ? bytes : 2 * n->room;
-        n->data = sk_realloc(n->data, room, 1);
-        memset(n->data + n->room, 0, room - n->room);
-        n->room = room;
+        if (b && !fits && room < 2 * b->room) room = 2 * b->room;
+        n->blob = new_blob(n, fits ? b->room : room);
+        unref_blob(b);
     }
-    if (bytes < n->bytes) memset(n->data + bytes, 0, n->bytes - bytes);
+    n->blob->summed = false;
+    return n->blob->data;
+}
+
+void memory_resize(struct memory_inode *n, uint64_t bytes)
+{
+    uint8_t *data = memory_own(n, bytes);
+    if (bytes < n->bytes) memset(data + bytes, 0, n->bytes - bytes);
     n->bytes = bytes;
 }
 
-static void put(struct inode *n, uint64_t at, const uint8_t *data, uint64_t len)
+uint64_t memory_sector_sum(uint64_t sector, const uint8_t *bytes)
 {
-    if (at + len > n->bytes) resize(n, at + len);
-    memcpy(n->data + at, data, len);
+    uint64_t h = 0, any = 0;
+    for (int i = 0; i < MEMORY_SECTOR; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, sizeof word);
+        any |= word;
+        h = (h ^ word) * 0x9fb21c651e98df25u;
+        h ^= h >> 32;
+    }
+    return any ? memory_mix(h ^ memory_mix(sector)) : 0;
 }
 
-static void move_name(struct memory_vfs *m, const char *from, const char *to)
+uint64_t memory_inode_sum(struct memory_inode *n)
 {
-    int i = find_name(m, from), j = find_name(m, to);
-    if (i < 0) return;
-    int inode = m->names[i].inode;
-    if (j >= 0) drop_name(m, j);
-    i = find_name(m, from);
-    drop_name(m, i);
-    add_name(m, to, inode);
+    struct memory_blob *b = n->blob;
+    if (!b) return memory_mix(0);
+    if (!b->summed) {
+        b->sum = 0;
+        for (uint64_t at = 0; at < n->bytes; at += MEMORY_SECTOR)
+            b->sum ^= memory_sector_sum(at / MEMORY_SECTOR, b->data + at);
+        b->summed = true;
+    }
+    return b->sum ^ memory_mix(n->bytes);
 }
 
-static void note(struct memory_vfs *m, struct op op)
+static uint64_t used(const struct memory_vfs *m)
 {
-    if (m->silent) return;
+    uint64_t bytes = 0;
+    for (int i = 0; i < m->inode_count; i++)
+        if (m->inodes[i].links || m->inodes[i].fds) bytes += m->inodes[i].bytes;
+    return bytes;
+}
+
+static bool fits(const struct memory_vfs *m, const struct memory_inode *n, uint64_t bytes)
+{
+    return m->limit == 0 || bytes <= n->bytes || used(m) + (bytes - n->bytes) <= m->limit;
+}
+
+/* --- the journal --------------------------------------------------------------------------- */
+
+static void note(struct memory_vfs *m, struct memory_op op)
+{
+    if (m->silent) {
+        free(op.path);
+        free(op.to);
+        free(op.data);
+        return;
+    }
     if (m->op_count == m->op_room) {
         m->op_room = m->op_room ? 2 * m->op_room : 256;
         m->ops = sk_realloc(m->ops, m->op_room, sizeof *m->ops);
@@ -144,39 +199,38 @@ static int leave(struct memory_vfs *m, int result)
     return result;
 }
 
-static struct inode *of_fd(struct memory_vfs *m, int fd)
+static struct memory_inode *of_fd(struct memory_vfs *m, int fd)
 {
-    sk_assert(fd >= 0 && fd < MOST_FDS && m->fds[fd] > 0);
+    sk_assert(fd >= 0 && fd < MEMORY_FDS && m->fds[fd] > 0);
     return &m->inodes[m->fds[fd] - 1];
 }
 
-/* --- the verbs ---------------------------------------------------------------------------------
- */
+/* --- the verbs ----------------------------------------------------------------------------- */
 
 static int m_open(struct sk_vfs *v, const char *path, unsigned flags)
 {
     struct memory_vfs *m = enter(v);
-    int i = find_name(m, path);
-    if (i < 0 && !(flags & SK_VFS_CREATE)) return leave(m, -ENOENT);
+    int i = memory_find(m, path), fd = 0;
+    if (i < 0 && (m->dead || !(flags & SK_VFS_CREATE))) return leave(m, -ENOENT);
     if (i >= 0 && m->names[i].inode < 0) return leave(m, -EISDIR);
+    while (fd < MEMORY_FDS && m->fds[fd]) fd++;
+    if (fd == MEMORY_FDS) return leave(m, -EMFILE);
     if (i < 0) {
-        add_name(m, path, new_inode(m));
+        memory_new_inode(m);
+        memory_put_name(m, path, m->inode_count - 1);
         i = m->name_count - 1;
-        note(m, (struct op){.kind = OP_LINK, .path = sk_strdup(path), .inode = m->names[i].inode});
+        note(m, (struct memory_op){
+                    .kind = MEMORY_LINK, .path = sk_strdup(path), .inode = m->names[i].inode});
     }
-    for (int fd = 0; fd < MOST_FDS; fd++) {
-        if (m->fds[fd]) continue;
-        m->fds[fd] = m->names[i].inode + 1;
-        m->inodes[m->names[i].inode].fds++;
-        return leave(m, fd);
-    }
-    return leave(m, -EMFILE);
+    m->fds[fd] = m->names[i].inode + 1;
+    m->inodes[m->names[i].inode].fds++;
+    return leave(m, fd);
 }
 
 static int m_close(struct sk_vfs *v, int fd)
 {
     struct memory_vfs *m = enter(v);
-    struct inode *n = of_fd(m, fd);
+    struct memory_inode *n = of_fd(m, fd);
     if (n->lock_fd == fd) n->lock_fd = -1;
     n->fds--;
     m->fds[fd] = 0;
@@ -186,30 +240,47 @@ static int m_close(struct sk_vfs *v, int fd)
 static ssize_t m_pread(struct sk_vfs *v, int fd, void *out, size_t len, uint64_t at)
 {
     struct memory_vfs *m = enter(v);
-    struct inode *n = of_fd(m, fd);
+    struct memory_inode *n = of_fd(m, fd);
     uint64_t left = at < n->bytes ? n->bytes - at : 0;
     if (len > left) len = left;
-    if (len) memcpy(out, n->data + at, len);
+    if (len) memcpy(out, n->blob->data + at, len);
     leave(m, 0);
     return (ssize_t)len;
+}
+
+static uint8_t *gather(const struct iovec *parts, int count, uint64_t *len)
+{
+    uint64_t all = 0, done = 0;
+    for (int i = 0; i < count; i++) all += parts[i].iov_len;
+    uint8_t *data = sk_alloc(all ? all : 1);
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len) memcpy(data + done, parts[i].iov_base, parts[i].iov_len);
+        done += parts[i].iov_len;
+    }
+    *len = all;
+    return data;
 }
 
 static ssize_t m_pwritev(struct sk_vfs *v, int fd, const struct iovec *parts, int count,
                          uint64_t at)
 {
     struct memory_vfs *m = enter(v);
-    uint64_t len = 0;
-    for (int i = 0; i < count; i++) len += parts[i].iov_len;
-    uint8_t *data = sk_alloc(len ? len : 1);
-    uint64_t done = 0;
-    for (int i = 0; i < count; i++) {
-        if (parts[i].iov_len) memcpy(data + done, parts[i].iov_base, parts[i].iov_len);
-        done += parts[i].iov_len;
+    struct memory_inode *n = of_fd(m, fd);
+    uint64_t len;
+    uint8_t *data = gather(parts, count, &len);
+    if (m->dead) {
+        free(data);
+        leave(m, 0);
+        return (ssize_t)len;
     }
-    put(of_fd(m, fd), at, data, len);
-    note(m, (struct op){
-                .kind = OP_WRITE, .inode = m->fds[fd] - 1, .at = at, .len = len, .data = data});
-    if (m->silent) free(data);
+    if (!fits(m, n, at + len)) {
+        free(data);
+        return leave(m, -ENOSPC);
+    }
+    if (at + len > n->bytes) memory_resize(n, at + len);
+    memcpy(memory_own(n, n->bytes) + at, data, len);
+    note(m, (struct memory_op){
+                .kind = MEMORY_WRITE, .inode = m->fds[fd] - 1, .at = at, .len = len, .data = data});
     leave(m, 0);
     return (ssize_t)len;
 }
@@ -218,64 +289,89 @@ static int m_sync(struct sk_vfs *v, int fd)
 {
     struct memory_vfs *m = enter(v);
     of_fd(m, fd);
-    note(m, (struct op){.kind = OP_SYNC, .inode = m->fds[fd] - 1});
+    if (m->dead) return leave(m, 0);
+    size_t covers = m->op_count;
+    memory_vfs_sync_fn *fn = m->on_sync;
+    void *arg = m->on_sync_arg;
+    leave(m, 0);
+    if (fn) fn(arg);
+    enter(v);
+    note(m, (struct memory_op){.kind = MEMORY_SYNC, .inode = m->fds[fd] - 1, .at = covers});
+    return leave(m, 0);
+}
+
+static int resize(struct sk_vfs *v, int fd, uint64_t bytes, bool may_shrink)
+{
+    struct memory_vfs *m = enter(v);
+    struct memory_inode *n = of_fd(m, fd);
+    if (m->dead || (bytes < n->bytes && !may_shrink)) return leave(m, 0);
+    if (!fits(m, n, bytes)) return leave(m, -ENOSPC);
+    memory_resize(n, bytes);
+    note(m, (struct memory_op){.kind = MEMORY_RESIZE, .inode = m->fds[fd] - 1, .len = bytes});
     return leave(m, 0);
 }
 
 static int m_truncate(struct sk_vfs *v, int fd, uint64_t bytes)
 {
-    struct memory_vfs *m = enter(v);
-    resize(of_fd(m, fd), bytes);
-    note(m, (struct op){.kind = OP_RESIZE, .inode = m->fds[fd] - 1, .len = bytes});
-    return leave(m, 0);
+    return resize(v, fd, bytes, true);
+}
+
+static int m_allocate(struct sk_vfs *v, int fd, uint64_t bytes)
+{
+    return resize(v, fd, bytes, false);
 }
 
 static int m_rename(struct sk_vfs *v, const char *from, const char *to)
 {
     struct memory_vfs *m = enter(v);
-    if (find_name(m, from) < 0) return leave(m, -ENOENT);
-    move_name(m, from, to);
-    note(m, (struct op){.kind = OP_RENAME, .path = sk_strdup(from), .to = sk_strdup(to)});
+    if (m->dead) return leave(m, 0);
+    int i = memory_find(m, from);
+    if (i < 0) return leave(m, -ENOENT);
+    struct memory_op op = {.kind = MEMORY_RENAME,
+                           .path = sk_strdup(from),
+                           .to = sk_strdup(to),
+                           .inode = m->names[i].inode};
+    memory_apply_name(m, &op, op.inode);
+    note(m, op);
     return leave(m, 0);
 }
 
 static int m_unlink(struct sk_vfs *v, const char *path)
 {
     struct memory_vfs *m = enter(v);
-    int i = find_name(m, path);
+    if (m->dead) return leave(m, 0);
+    int i = memory_find(m, path);
     if (i < 0) return leave(m, -ENOENT);
-    drop_name(m, i);
-    note(m, (struct op){.kind = OP_UNLINK, .path = sk_strdup(path)});
+    memory_drop_name(m, i);
+    note(m, (struct memory_op){.kind = MEMORY_UNLINK, .path = sk_strdup(path), .inode = -1});
     return leave(m, 0);
 }
 
 static int m_mkdir(struct sk_vfs *v, const char *path)
 {
     struct memory_vfs *m = enter(v);
-    if (find_name(m, path) >= 0) return leave(m, -EEXIST);
-    add_name(m, path, -1);
-    note(m, (struct op){.kind = OP_MKDIR, .path = sk_strdup(path)});
+    if (m->dead) return leave(m, 0);
+    if (memory_find(m, path) >= 0) return leave(m, -EEXIST);
+    memory_put_name(m, path, -1);
+    note(m, (struct memory_op){.kind = MEMORY_MKDIR, .path = sk_strdup(path), .inode = -1});
     return leave(m, 0);
 }
 
 static int m_list(struct sk_vfs *v, const char *path, sk_vfs_name_fn *each, void *arg)
 {
     struct memory_vfs *m = enter(v);
-    int there = find_name(m, path);
-    int count = m->name_count;
-    char **names = sk_zalloc((size_t)count + 1, sizeof *names);
-    int found = 0;
+    int there = memory_find(m, path), count = m->name_count, found = 0;
+    struct memory_path **names = sk_zalloc((size_t)count + 1, sizeof *names);
     for (int i = 0; i < count; i++) {
-        char parent[4096];
-        parent_of(m->names[i].path, parent);
-        if (strcmp(parent, path) == 0)
-            names[found++] = sk_strdup(strrchr(m->names[i].path, '/') + 1);
+        if (!memory_is_in(m->names[i].path->text, path)) continue;
+        names[found] = m->names[i].path;
+        atomic_fetch_add(&names[found++]->refs, 1);
     }
     leave(m, 0);
     bool more = true;
     for (int i = 0; i < found; i++) {
-        if (more) more = each(arg, names[i]);
-        free(names[i]);
+        if (more) more = each(arg, strrchr(names[i]->text, '/') + 1);
+        unref_path(names[i]);
     }
     free(names);
     return there < 0 ? -ENOENT : 0;
@@ -284,36 +380,45 @@ static int m_list(struct sk_vfs *v, const char *path, sk_vfs_name_fn *each, void
 static int m_sync_dir(struct sk_vfs *v, const char *path)
 {
     struct memory_vfs *m = enter(v);
-    note(m, (struct op){.kind = OP_SYNC_DIR, .path = sk_strdup(path)});
+    if (m->dead) return leave(m, 0);
+    note(m, (struct memory_op){.kind = MEMORY_SYNC_DIR, .path = sk_strdup(path)});
     return leave(m, 0);
 }
 
 static int m_stat(struct sk_vfs *v, const char *path, struct sk_vfs_stat *out)
 {
     struct memory_vfs *m = enter(v);
-    int i = find_name(m, path);
+    int i = memory_find(m, path);
     if (i < 0) return leave(m, -ENOENT);
-    bool dir = m->names[i].inode < 0;
+    int inode = m->names[i].inode;
     *out =
-        (struct sk_vfs_stat){.is_dir = dir, .bytes = dir ? 0 : m->inodes[m->names[i].inode].bytes};
+        (struct sk_vfs_stat){.is_dir = inode < 0, .bytes = inode < 0 ? 0 : m->inodes[inode].bytes};
     return leave(m, 0);
 }
 
 static int m_space(struct sk_vfs *v, const char *path, struct sk_vfs_space *out)
 {
-    (void)v;
     (void)path;
-    *out = (struct sk_vfs_space){.total_bytes = 1 << 30, .free_bytes = 1 << 30};
-    return 0;
+    struct memory_vfs *m = enter(v);
+    uint64_t all = m->limit ? m->limit : 1 << 30, taken = m->limit ? used(m) : 0;
+    *out = (struct sk_vfs_space){.total_bytes = all, .free_bytes = taken < all ? all - taken : 0};
+    return leave(m, 0);
 }
 
 static int m_map(struct sk_vfs *v, int fd, size_t len, const uint8_t **out)
 {
     struct memory_vfs *m = enter(v);
-    struct inode *n = of_fd(m, fd);
+    struct memory_inode *n = of_fd(m, fd);
     if (n->bytes < len) return leave(m, -EINVAL);
+    if (n->maps == 0) { /* its own, so that later writes find it in place */
+        bool summed = n->blob && n->blob->summed;
+        uint64_t sum = summed ? n->blob->sum : 0;
+        memory_own(n, len);
+        n->blob->summed = summed;
+        n->blob->sum = sum;
+    }
     n->maps++;
-    *out = n->data;
+    *out = n->blob->data;
     return leave(m, 0);
 }
 
@@ -322,14 +427,14 @@ static void m_unmap(struct sk_vfs *v, const uint8_t *map, size_t len)
     (void)len;
     struct memory_vfs *m = enter(v);
     for (int i = 0; i < m->inode_count; i++)
-        if (m->inodes[i].data == map) m->inodes[i].maps--;
+        if (m->inodes[i].blob && m->inodes[i].blob->data == map) m->inodes[i].maps--;
     leave(m, 0);
 }
 
 static int m_lock(struct sk_vfs *v, int fd)
 {
     struct memory_vfs *m = enter(v);
-    struct inode *n = of_fd(m, fd);
+    struct memory_inode *n = of_fd(m, fd);
     if (n->lock_fd >= 0 && n->lock_fd != fd) return leave(m, -EWOULDBLOCK);
     n->lock_fd = fd;
     return leave(m, 0);
@@ -350,16 +455,33 @@ static int m_drop_cache(struct sk_vfs *v, int fd, uint64_t from)
     return 0;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ---------------------------------------------------------------------------------- */
 
 struct memory_vfs *memory_vfs_new(void)
 {
     struct memory_vfs *m = sk_zalloc(1, sizeof *m);
-    m->vfs = (struct sk_vfs){m_open,  m_close,    m_pread,    m_pwritev,   m_sync,
-                             m_sync,  m_truncate, m_truncate, m_rename,    m_unlink,
-                             m_mkdir, m_list,     m_sync_dir, m_stat,      m_space,
-                             m_map,   m_unmap,    m_lock,     m_next_data, m_drop_cache};
+    m->vfs = (struct sk_vfs){
+        .open = m_open,
+        .close = m_close,
+        .pread = m_pread,
+        .pwritev = m_pwritev,
+        .fdatasync = m_sync,
+        .fsync = m_sync,
+        .allocate = m_allocate,
+        .truncate = m_truncate,
+        .rename = m_rename,
+        .unlink = m_unlink,
+        .mkdir = m_mkdir,
+        .list = m_list,
+        .sync_dir = m_sync_dir,
+        .stat = m_stat,
+        .space = m_space,
+        .map = m_map,
+        .unmap = m_unmap,
+        .lock = m_lock,
+        .next_data = m_next_data,
+        .drop_cache = m_drop_cache,
+    };
     pthread_mutex_init(&m->lock, NULL);
     return m;
 }
@@ -367,14 +489,11 @@ struct memory_vfs *memory_vfs_new(void)
 void memory_vfs_free(struct memory_vfs *m)
 {
     if (!m) return;
-    for (int fd = 0; fd < MOST_FDS; fd++) sk_assert(m->fds[fd] == 0);
-    for (int i = 0; i < m->inode_count; i++) free(m->inodes[i].data);
-    for (int i = 0; i < m->name_count; i++) free(m->names[i].path);
-    for (size_t i = 0; i < m->op_count; i++) {
-        free(m->ops[i].path);
-        free(m->ops[i].to);
-        free(m->ops[i].data);
-    }
+    for (int fd = 0; fd < MEMORY_FDS; fd++) sk_assert(m->fds[fd] == 0);
+    for (int i = 0; i < m->inode_count; i++) unref_blob(m->inodes[i].blob);
+    for (int i = 0; i < m->name_count; i++) unref_path(m->names[i].path);
+    m->silent = true;
+    for (size_t i = 0; i < m->op_count; i++) note(m, m->ops[i]);
     free(m->inodes);
     free(m->names);
     free(m->ops);
@@ -388,37 +507,25 @@ struct sk_vfs *memory_vfs_door(struct memory_vfs *m)
     return &m->vfs;
 }
 
-size_t memory_vfs_ops(struct memory_vfs *m)
-{
-    pthread_mutex_lock(&m->lock);
-    size_t count = m->op_count;
-    pthread_mutex_unlock(&m->lock);
-    return count;
-}
-
-uint8_t *memory_vfs_bytes(struct memory_vfs *m, const char *path, size_t *len)
-{
-    int i = find_name(m, path);
-    if (i < 0 || m->names[i].inode < 0) return NULL;
-    *len = m->inodes[m->names[i].inode].bytes;
-    return m->inodes[m->names[i].inode].data;
-}
-
-void memory_vfs_each(struct memory_vfs *m, void (*fn)(void *arg, const char *path), void *arg)
-{
-    for (int i = 0; i < m->name_count; i++)
-        if (m->names[i].inode >= 0) fn(arg, m->names[i].path);
-}
-
 struct memory_vfs *memory_vfs_copy(struct memory_vfs *m)
 {
     struct memory_vfs *copy = memory_vfs_new();
     for (int i = 0; i < m->inode_count; i++) {
-        new_inode(copy);
-        resize(&copy->inodes[i], m->inodes[i].bytes);
-        if (m->inodes[i].bytes) memcpy(copy->inodes[i].data, m->inodes[i].data, m->inodes[i].bytes);
+        struct memory_inode *from = &m->inodes[i], *to = memory_new_inode(copy);
+        to->bytes = from->bytes;
+        if (!from->blob || (!from->links && !from->fds)) {
+            to->bytes = 0;       /* nobody can see it any more */
+        } else if (from->maps) { /* it has to stay where it is when it is written to */
+            to->blob = new_blob(from, from->bytes);
+        } else {
+            to->blob = from->blob;
+            atomic_fetch_add(&to->blob->refs, 1);
+        }
     }
-    for (int i = 0; i < m->name_count; i++) add_name(copy, m->names[i].path, m->names[i].inode);
+    for (int i = 0; i < m->name_count; i++) {
+        atomic_fetch_add(&m->names[i].path->refs, 1);
+        add_name(copy, m->names[i].path, m->names[i].inode);
+    }
     return copy;
 }
 
@@ -429,98 +536,64 @@ void memory_vfs_rebase(struct memory_vfs *m)
     m->base = memory_vfs_copy(m);
 }
 
-/* --- crashing
- * ------------------------------------------------------------------------------------------ */
-
-static uint64_t mix(uint64_t x)
+void memory_vfs_forget(struct memory_vfs *m)
 {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
+    m->silent = true;
 }
 
-static bool is_name_change(const struct op *op)
+void memory_vfs_kill(struct memory_vfs *m, bool dead)
 {
-    return op->kind == OP_MKDIR || op->kind == OP_LINK || op->kind == OP_RENAME ||
-           op->kind == OP_UNLINK;
+    m->dead = dead;
 }
 
-/* Was what op i did made durable by one of the ops up to `end`? */
-static bool is_synced(const struct memory_vfs *m, size_t i, size_t end)
+void memory_vfs_limit(struct memory_vfs *m, uint64_t bytes)
 {
-    const struct op *op = &m->ops[i];
-    char parent[4096] = "";
-    if (is_name_change(op)) parent_of(op->path, parent);
-    for (size_t k = i + 1; k < end; k++) {
-        const struct op *later = &m->ops[k];
-        if (later->kind == OP_SYNC && !is_name_change(op) && later->inode == op->inode) return true;
-        if (later->kind == OP_SYNC_DIR && is_name_change(op) && strcmp(later->path, parent) == 0)
-            return true;
+    m->limit = bytes;
+}
+
+void memory_vfs_on_sync(struct memory_vfs *m, memory_vfs_sync_fn *fn, void *arg)
+{
+    m->on_sync = fn;
+    m->on_sync_arg = arg;
+}
+
+/* --- looking ------------------------------------------------------------------------------- */
+
+size_t memory_vfs_ops(struct memory_vfs *m)
+{
+    pthread_mutex_lock(&m->lock);
+    size_t count = m->op_count;
+    pthread_mutex_unlock(&m->lock);
+    return count;
+}
+
+uint64_t memory_vfs_used(struct memory_vfs *m)
+{
+    return used(m);
+}
+
+uint8_t *memory_vfs_bytes(struct memory_vfs *m, const char *path, size_t *len)
+{
+    int i = memory_find(m, path);
+    if (i < 0 || m->names[i].inode < 0) return NULL;
+    struct memory_inode *n = &m->inodes[m->names[i].inode];
+    *len = n->bytes;
+    return memory_own(n, n->bytes);
+}
+
+void memory_vfs_each(struct memory_vfs *m, void (*fn)(void *arg, const char *path), void *arg)
+{
+    for (int i = 0; i < m->name_count; i++)
+        if (m->names[i].inode >= 0) fn(arg, m->names[i].path->text);
+}
+
+uint64_t memory_vfs_hash(struct memory_vfs *m)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < m->name_count; i++) {
+        int inode = m->names[i].inode;
+        uint64_t content = inode < 0 ? 0 : memory_inode_sum(&m->inodes[inode]);
+        sum ^= memory_mix(m->names[i].path->hash ^ memory_mix(content));
     }
-    return false;
-}
-
-struct crash {
-    size_t end;
-    enum memory_crash how;
-    uint64_t seed;
-    size_t names_kept_to; /* KEEP_SOME: changes of names that were not synced survive below */
-    bool synced;          /* the op being replayed is */
-};
-
-static bool survives(const struct memory_vfs *m, const struct crash *c, size_t i, uint64_t sector)
-{
-    if (c->synced) return true;
-    if (c->how == MEMORY_KEEP_SYNCED) return false;
-    if (c->how == MEMORY_TEAR_LAST)
-        return i + 1 < c->end || m->ops[i].kind != OP_WRITE ||
-               sector < mix(c->seed) % (m->ops[i].len / SECTOR + 2);
-    if (is_name_change(&m->ops[i])) return i < c->names_kept_to;
-    return mix(c->seed ^ mix(i * 65537 + sector)) & 1;
-}
-
-static void replay_write(struct memory_vfs *image, const struct memory_vfs *m,
-                         const struct crash *c, size_t i)
-{
-    const struct op *op = &m->ops[i];
-    for (uint64_t from = op->at, end = op->at + op->len; from < end;) {
-        uint64_t to = (from / SECTOR + 1) * SECTOR;
-        if (to > end) to = end;
-        if (survives(m, c, i, (from - op->at) / SECTOR))
-            put(&image->inodes[op->inode], from, op->data + (from - op->at), to - from);
-        from = to;
-    }
-}
-
-static void replay_name(struct memory_vfs *image, const struct op *op)
-{
-    int i = find_name(image, op->path);
-    if (op->kind == OP_MKDIR && i < 0) add_name(image, op->path, -1);
-    if (op->kind == OP_LINK && i < 0) add_name(image, op->path, op->inode);
-    if (op->kind == OP_UNLINK && i >= 0) drop_name(image, i);
-    if (op->kind == OP_RENAME) move_name(image, op->path, op->to);
-}
-
-struct memory_vfs *memory_vfs_crash(struct memory_vfs *m, size_t ops, enum memory_crash how,
-                                    uint64_t seed)
-{
-    struct memory_vfs *image = m->base ? memory_vfs_copy(m->base) : memory_vfs_new();
-    image->silent = true;
-    while (image->inode_count < m->inode_count) new_inode(image);
-    struct crash c = {ops, how, seed, ops ? mix(seed ^ 77) % (ops + 1) : 0, false};
-    for (size_t i = 0; i < ops; i++) {
-        const struct op *op = &m->ops[i];
-        if (op->kind == OP_SYNC || op->kind == OP_SYNC_DIR) continue;
-        c.synced = how == MEMORY_KEEP_ALL || is_synced(m, i, ops);
-        if (op->kind == OP_WRITE)
-            replay_write(image, m, &c, i);
-        else if (op->kind == OP_RESIZE && survives(m, &c, i, 0))
-            resize(&image->inodes[op->inode], op->len);
-        else if (is_name_change(op) && survives(m, &c, i, 0))
-            replay_name(image, op);
-    }
-    image->silent = false;
-    memory_vfs_rebase(image);
-    return image;
+    return sum;
 }
