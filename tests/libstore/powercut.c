@@ -1,0 +1,586 @@
+/* powercut.c - the store under power cuts: small random lives of one store, and what each disk
+ * image that a cut may leave must still hold (reliability.md 2.2):
+ *
+ *   I1  every record that was durable is there, byte for byte, at its offset and position
+ *   I2  nothing is there that was not submitted; a batch is there whole or not at all
+ *   I3  offsets have no gap and no repeat
+ *   I4  the queue index, and the owner's state from snapshot + replay, are what the log yields
+ *   I5  opening what a recovery left changes nothing
+ *   I6  all that also when the recovery was cut (tests/support/power_proof.c does that)
+ *
+ * and the store must be of use: it takes a record, keeps it, stops in order and starts again.
+ *
+ * A life appends, in batches too, with sync and async flush, also while a sync runs; rolls segments
+ * of one page; works ahead as the helper thread would; writes index extents; takes snapshots;
+ * lets old segments go; is refused on a full disk; stops and starts; is killed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/memory.h"
+#include "store_impl.h"
+#include "support/power_proof.h"
+
+#define DIR "/d/store"
+
+enum { QUEUES = 4, MOST_BATCH = 5, MOST_BYTES = 1500 };
+
+struct owner { /* the state that the store's owner keeps, and saves in snapshots */
+    uint64_t records;
+    uint64_t last_position; /* end of the last record */
+    uint64_t sum;           /* over all of each record, in order */
+};
+
+struct put { /* a record as it was submitted, and the world after it */
+    uint32_t queue;
+    uint64_t offset;
+    uint32_t len, tag_hash;
+    struct sk_span span;
+    bool ends_batch;
+    struct owner after;
+};
+
+struct mark { /* once so many operations were done, so many records */
+    size_t ops;
+    uint64_t records;
+};
+
+struct marks {
+    struct mark *list;
+    size_t count, room;
+};
+
+struct work {
+    struct power_dice dice;
+    uint64_t segment_bytes, retention_bytes;
+    struct put *puts;
+    size_t count, room;
+    struct marks promised, submitted;
+    /* The present life. */
+    struct memory_vfs *disk;
+    sk_store *store;
+    struct owner state;
+    uint64_t next[QUEUES];
+    enum sk_flush_mode flush;
+    bool append_in_sync;
+};
+
+/* --- the owner ------------------------------------------------------------------------------ */
+
+static uint64_t add(uint64_t sum, uint64_t x)
+{
+    sum = (sum ^ x) * 0x9fb21c651e98df25u;
+    return sum ^ sum >> 29;
+}
+
+static struct sk_status on_apply(void *owner, const struct sk_record *r)
+{
+    struct owner *o = owner;
+    uint32_t crc = sk_crc32c(0, r->payload.data, r->payload.len);
+    o->records++;
+    o->last_position = r->span.end;
+    o->sum = add(add(add(o->sum, r->kind), r->queue), r->offset);
+    o->sum = add(add(add(o->sum, crc), r->span.begin), r->tag_hash);
+    return SK_SUCCESS;
+}
+
+static struct sk_status on_load(void *owner, struct sk_slice snapshot)
+{
+    if (snapshot.len != sizeof(struct owner)) return sk_error(SK_CORRUPT, "a foreign snapshot");
+    memcpy(owner, snapshot.data, snapshot.len);
+    return SK_SUCCESS;
+}
+
+static void on_save(void *owner, struct sk_buffer *out)
+{
+    sk_buffer_put(out, owner, sizeof(struct owner));
+}
+
+static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owner *state,
+                            struct sk_recovery *out)
+{
+    struct sk_store_options options = {
+        .dir = DIR,
+        .flush = w->flush,
+        .segment_bytes = w->segment_bytes,
+        .retention_bytes = w->retention_bytes,
+        .disk_refuse_percent = 90,
+        .disk_clean_percent = 100,
+        .vfs = memory_vfs_door(disk),
+        .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = state},
+        .manual = true,
+    };
+    sk_store *store = NULL;
+    *state = (struct owner){0};
+    power_ok(sk_store_open(&options, out, &store), "open");
+    return store;
+}
+
+/* What record `offset` of `queue` says; of another length, other bytes. */
+static struct sk_slice payload(uint32_t queue, uint64_t offset, uint32_t len, uint8_t *out)
+{
+    struct power_dice dice = {queue * 1000003u + offset * 40503u + len * 69069u};
+    for (uint32_t i = 0; i < len; i += 8) {
+        uint64_t x = power_roll(&dice);
+        memcpy(out + i, &x, len - i < 8 ? len - i : 8);
+    }
+    return sk_slice_of(out, len);
+}
+
+/* --- what was promised ---------------------------------------------------------------------- */
+
+static void mark(struct marks *m, size_t ops, uint64_t records)
+{
+    if (m->count == m->room) {
+        m->room = m->room ? 2 * m->room : 64;
+        m->list = sk_realloc(m->list, m->room, sizeof *m->list);
+    }
+    m->list[m->count++] = (struct mark){ops, records};
+}
+
+static uint64_t marked(const struct marks *m, size_t ops)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < m->count && m->list[i].ops <= ops; i++)
+        if (m->list[i].records > most) most = m->list[i].records;
+    return most;
+}
+
+/* Whatever the store says by now that it would keep. */
+static void note_promises(struct work *w)
+{
+    uint64_t durable = sk_store_stats(w->store).flushed;
+    if (w->flush == SK_FLUSH_SYNC && sk_store_committed_position(w->store) > durable)
+        durable = sk_store_committed_position(w->store);
+    size_t records = w->count;
+    while (records > 0 && w->puts[records - 1].span.end > durable) records--;
+    mark(&w->promised, memory_vfs_ops(w->disk), records);
+}
+
+/* --- steps of a life ------------------------------------------------------------------------ */
+
+static uint32_t some_length(struct work *w)
+{
+    uint64_t kind = power_below(&w->dice, 10);
+    uint64_t most = kind < 6 ? 200 : kind < 9 ? 700 : MOST_BYTES;
+    return (uint32_t)power_below(&w->dice, most);
+}
+
+/* Often the length of the record that a former life had here: what the cut left of that one must
+ * not follow on this one. */
+static uint32_t length_at(struct work *w, size_t index)
+{
+    bool again = index < w->room && w->puts[index].span.end && power_below(&w->dice, 2);
+    return again ? w->puts[index].len : some_length(w);
+}
+
+static void draw(struct work *w, size_t index, struct put *p, struct sk_append *a,
+                 struct sk_slice *part, uint8_t *bytes, uint64_t *next)
+{
+    uint32_t queue = (uint32_t)power_below(&w->dice, QUEUES + 1), len = length_at(w, index);
+    if (queue == QUEUES) queue = SK_NO_QUEUE;
+    uint64_t offset = queue == SK_NO_QUEUE ? 0 : next[queue]++;
+    *p = (struct put){
+        .queue = queue, .offset = offset, .len = len, .tag_hash = (uint32_t)offset * 7};
+    *part = payload(queue, offset, len, bytes);
+    *a = (struct sk_append){.kind = 1,
+                            .queue = queue,
+                            .offset = offset,
+                            .tag_hash = p->tag_hash,
+                            .time_ms = 1000 + w->count,
+                            .parts = part,
+                            .part_count = 1};
+}
+
+static void remember(struct work *w, struct put *p, const struct sk_append *a, struct sk_span span)
+{
+    struct sk_record r = {.kind = a->kind,
+                          .queue = a->queue,
+                          .offset = a->offset,
+                          .tag_hash = a->tag_hash,
+                          .span = span,
+                          .payload = a->parts[0]};
+    power_ok(on_apply(&w->state, &r), "apply");
+    p->span = span;
+    p->after = w->state;
+    if (w->count == w->room) {
+        size_t more = w->room ? w->room : 64;
+        w->puts = sk_realloc(w->puts, w->room + more, sizeof *w->puts);
+        memset(w->puts + w->room, 0, more * sizeof *w->puts);
+        w->room += more;
+    }
+    w->puts[w->count++] = *p;
+}
+
+static void append(struct work *w, size_t count)
+{
+    static uint8_t bytes[MOST_BATCH][MOST_BYTES + 8];
+    struct put puts[MOST_BATCH];
+    struct sk_append appends[MOST_BATCH];
+    struct sk_slice parts[MOST_BATCH];
+    struct sk_span spans[MOST_BATCH];
+    uint64_t next[QUEUES];
+    memcpy(next, w->next, sizeof next);
+    uint64_t room = 0;
+    for (size_t i = 0; i < count; i++) {
+        draw(w, w->count + i, &puts[i], &appends[i], &parts[i], bytes[i], next);
+        puts[i].ends_batch = i + 1 == count;
+        room += 64 + puts[i].len;
+        if (room > w->segment_bytes - 4096) return; /* would not fit */
+    }
+    mark(&w->submitted, memory_vfs_ops(w->disk), w->count + count);
+    struct sk_status s =
+        sk_store_append(w->store, appends, count, power_below(&w->dice, 4) == 0, spans);
+    if (s.code == SK_FULL) { /* the disk is; nothing happened */
+        mark(&w->submitted, memory_vfs_ops(w->disk), w->count);
+        return;
+    }
+    power_ok(s, "append");
+    memcpy(w->next, next, sizeof next);
+    for (size_t i = 0; i < count; i++) remember(w, &puts[i], &appends[i], spans[i]);
+    sk_store_publish(w->store);
+}
+
+/* A sync is under way: what is appended now, it does not cover. */
+static void in_sync(void *arg)
+{
+    struct work *w = arg;
+    note_promises(w);
+    if (!w->append_in_sync) return;
+    w->append_in_sync = false;
+    append(w, 1 + power_below(&w->dice, 2));
+    note_promises(w);
+}
+
+static void flush(struct work *w, bool append_meanwhile)
+{
+    w->append_in_sync = append_meanwhile;
+    memory_vfs_on_sync(w->disk, in_sync, w);
+    power_ok(sk_store_flush(w->store), "flush");
+    memory_vfs_on_sync(w->disk, NULL, NULL);
+    w->append_in_sync = false;
+}
+
+static void snapshot(struct work *w)
+{
+    struct sk_status s = sk_store_snapshot(w->store);
+    if (s.code != SK_FULL) power_ok(s, "snapshot");
+}
+
+/* What the helper thread does. */
+static void work_ahead(struct work *w)
+{
+    bool more = true;
+    while (more) power_ok(sk_commitlog_prepare(&w->store->log, &more), "prepare");
+    struct sk_status s = sk_index_write(w->store->index, false);
+    if (s.code != SK_FULL) power_ok(s, "write the index");
+}
+
+/* The disk is nearly full, or is not any more. */
+static void squeeze(struct work *w)
+{
+    memory_vfs_limit(w->disk, w->disk && power_below(&w->dice, 2)
+                                  ? memory_vfs_used(w->disk) + power_below(&w->dice, 12000)
+                                  : 0);
+}
+
+static void start(struct work *w)
+{
+    w->flush = power_below(&w->dice, 4) ? SK_FLUSH_SYNC : SK_FLUSH_ASYNC;
+    w->store = open_store(w, w->disk, &w->state, NULL);
+    for (uint32_t q = 0; q < QUEUES; q++) w->next[q] = sk_store_queue(w->store, q).max;
+}
+
+static void stop(struct work *w)
+{
+    memory_vfs_limit(w->disk, 0);
+    sk_store_close(w->store);
+    mark(&w->promised, memory_vfs_ops(w->disk), w->count);
+}
+
+/* kill -9, and a new process: the page cache lives on, so all that was appended is there. */
+static void kill_and_start(struct work *w)
+{
+    memory_vfs_limit(w->disk, 0);
+    memory_vfs_kill(w->disk, true);
+    sk_store_close(w->store);
+    memory_vfs_kill(w->disk, false);
+    start(w);
+    POWER_MUST(w->state.records == w->count, "%" PRIu64 " records survived a kill, not %zu",
+               w->state.records, w->count);
+}
+
+static void step(struct work *w)
+{
+    uint64_t what = power_below(&w->dice, 100);
+    if (what < 44)
+        append(w, 1);
+    else if (what < 56)
+        append(w, 2 + power_below(&w->dice, MOST_BATCH - 1));
+    else if (what < 74)
+        flush(w, what < 60);
+    else if (what < 79)
+        snapshot(w);
+    else if (what < 85)
+        sk_store_retain(w->store);
+    else if (what < 93)
+        work_ahead(w);
+    else if (what < 97)
+        squeeze(w);
+    else if (what < 98)
+        kill_and_start(w);
+    else {
+        stop(w);
+        start(w);
+    }
+    note_promises(w);
+}
+
+/* --- lives ----------------------------------------------------------------------------------- */
+
+static void *begin(uint64_t seed)
+{
+    struct work *w = sk_zalloc(1, sizeof *w);
+    w->dice.state = seed * 0x9e3779b97f4a7c15u;
+    w->segment_bytes = 8192 + 4096 * power_below(&w->dice, 3);
+    w->retention_bytes = power_below(&w->dice, 3) * 8192;
+    return w;
+}
+
+static void live(void *work, struct memory_vfs *disk, int life)
+{
+    struct work *w = work;
+    (void)life;
+    w->disk = disk;
+    w->promised.count = w->submitted.count = 0;
+    start(w);
+    POWER_MUST(w->state.records <= w->count, "%" PRIu64 " records came back of %zu",
+               w->state.records, w->count);
+    w->count = w->state.records;
+    /* From the first operation on: what the cut had left. */
+    mark(&w->promised, 0, w->count);
+    mark(&w->submitted, 0, w->count);
+    for (uint64_t left = 8 + power_below(&w->dice, 24); left > 0; left--) step(w);
+    stop(w);
+    w->store = NULL;
+}
+
+static void judge(void *work, size_t ops, uint64_t records)
+{
+    struct work *w = work;
+    uint64_t least = marked(&w->promised, ops), most = 0;
+    /* An append is submitted just before its first operation. */
+    if (ops > 0) most = marked(&w->submitted, ops - 1);
+    if (most < least) most = least;
+    POWER_MUST(records >= least, "%" PRIu64 " records came back; %" PRIu64 " were promised",
+               records, least);
+    POWER_MUST(records <= most, "%" PRIu64 " records came back; only %" PRIu64 " were submitted",
+               records, most);
+}
+
+static void end(void *work)
+{
+    struct work *w = work;
+    free(w->puts);
+    free(w->promised.list);
+    free(w->submitted.list);
+    free(w);
+}
+
+/* --- what an image must hold ------------------------------------------------------------------ */
+
+static void check_record(struct work *w, sk_store *store, const struct put *p,
+                         const struct sk_index_entry *e)
+{
+    static uint8_t want[MOST_BYTES + 8];
+    struct sk_pinned pinned;
+    POWER_MUST(e->position == p->span.begin && e->size == p->span.end - p->span.begin &&
+                   e->tag_hash == p->tag_hash,
+               "queue %u offset %" PRIu64 ": the index says position %" PRIu64 ", it is %" PRIu64,
+               p->queue, p->offset, e->position, p->span.begin);
+    power_ok(sk_store_read(store, e->position, &pinned), "read");
+    const struct sk_record *r = &pinned.record;
+    payload(p->queue, p->offset, p->len, want);
+    POWER_MUST(r->queue == p->queue && r->offset == p->offset && r->payload.len == p->len &&
+                   memcmp(r->payload.data, want, p->len) == 0,
+               "queue %u offset %" PRIu64 " is another record", p->queue, p->offset);
+    sk_unpin(pinned.pin);
+    (void)w;
+}
+
+static void check_queue(struct work *w, sk_store *store, uint32_t queue, size_t count)
+{
+    struct sk_index_entry entries[64];
+    struct sk_queue_range range = sk_store_queue(store, queue);
+    uint64_t begin = sk_store_begin(store), max = 0, min = 0, have = 0, at = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct put *p = &w->puts[i];
+        if (p->queue != queue) continue;
+        max = p->offset + 1;
+        if (p->span.begin < begin) {
+            min = max;
+            continue;
+        }
+        if (at == have) {
+            at = 0;
+            have = sk_store_lookup(store, queue, p->offset, 64, entries);
+            POWER_MUST(have > 0, "queue %u offset %" PRIu64 " is not found", queue, p->offset);
+        }
+        check_record(w, store, p, &entries[at++]);
+    }
+    POWER_MUST(range.min == min && range.max == max && at == have,
+               "queue %u has offsets %" PRIu64 "..%" PRIu64 ", should have %" PRIu64 "..%" PRIu64,
+               queue, range.min, range.max, min, max);
+}
+
+/* All that does not depend on when the power went. */
+static void check(struct work *w, sk_store *store, const struct owner *state, bool records_too)
+{
+    static const struct owner nothing;
+    uint64_t count = state->records;
+    POWER_MUST(count <= w->count, "%" PRIu64 " records came back, only %zu were submitted", count,
+               w->count);
+    const struct put *last = count ? &w->puts[count - 1] : NULL;
+    POWER_MUST(!last || last->ends_batch, "%" PRIu64 " records came back: half a batch", count);
+    POWER_MUST(memcmp(state, last ? &last->after : &nothing, sizeof *state) == 0,
+               "the state after %" PRIu64 " records is another one", count);
+    for (uint32_t q = 0; records_too && q < QUEUES; q++) check_queue(w, store, q, count);
+}
+
+/* Open `disk`, hold it against what came back before, close. */
+static struct sk_recovery check_again(struct work *w, struct memory_vfs *disk, uint64_t records,
+                                      uint64_t hash, const char *what)
+{
+    struct owner state;
+    struct sk_recovery found;
+    memory_vfs_forget(disk);
+    sk_store *store = open_store(w, disk, &state, &found);
+    power_recovered();
+    POWER_MUST(state.records == records, "%s: %" PRIu64 " records, not %" PRIu64, what,
+               state.records, records);
+    POWER_MUST(!hash || memory_vfs_hash(disk) == hash, "%s: changes the disk", what);
+    check(w, store, &state, true);
+    sk_store_close(store);
+    return found;
+}
+
+static bool take_name(void *arg, const char *name)
+{
+    char *out = arg;
+    snprintf(out, 64, "%s", name);
+    return false;
+}
+
+static void empty_dir(struct memory_vfs *disk, const char *dir)
+{
+    struct sk_vfs *vfs = memory_vfs_door(disk);
+    for (;;) {
+        char name[64] = "", path[256];
+        vfs->list(vfs, dir, take_name, name);
+        if (!name[0]) return;
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        vfs->unlink(vfs, path);
+    }
+}
+
+/* I4: the log alone yields the same index, and, from its first record, the same state. */
+static void check_from_log(struct work *w, struct memory_vfs *disk, bool whole_log,
+                           uint64_t records)
+{
+    empty_dir(disk, DIR "/index");
+    if (whole_log) empty_dir(disk, DIR "/snapshot");
+    check_again(w, disk, records, 0, "from the log alone");
+}
+
+static void on_finding(void *arg, bool is_error, const char *file, uint64_t position,
+                       const char *detail)
+{
+    (void)position;
+    POWER_MUST(!is_error, "verify %s: %s: %s", (const char *)arg, file, detail);
+}
+
+/* All names that a new store makes before its first record. */
+static bool is_made(struct memory_vfs *disk)
+{
+    static const char *const names[] = {DIR "/store", DIR "/log", DIR "/index", DIR "/snapshot"};
+    struct sk_vfs *vfs = memory_vfs_door(disk);
+    struct sk_vfs_stat stat;
+    bool made = true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        made &= vfs->stat(vfs, names[i], &stat) == 0;
+    return made;
+}
+
+/* A power cut is no damage, and `skua verify` says so; once there is a store. */
+static void check_verify(struct memory_vfs *disk, const char *when)
+{
+    if (!is_made(disk)) return;
+    struct memory_vfs *copy = memory_vfs_copy(disk);
+    memory_vfs_forget(copy);
+    struct sk_verify_result result;
+    struct sk_status s =
+        sk_store_verify(DIR, memory_vfs_door(copy), on_finding, (void *)(uintptr_t)when, &result);
+    /* A store that was only just being made is none yet. */
+    if (s.code != SK_NOT_FOUND) power_ok(s, when);
+    memory_vfs_free(copy);
+}
+
+/* One more record is taken, kept, and there after an orderly stop. */
+static void check_use(struct work *w, struct memory_vfs *image, sk_store *store, bool restart)
+{
+    struct sk_span span;
+    struct sk_slice part = SK_SLICE("after the cut");
+    struct sk_append a = {.kind = 2,
+                          .queue = 0,
+                          .offset = sk_store_queue(store, 0).max,
+                          .time_ms = UINT32_MAX,
+                          .parts = &part,
+                          .part_count = 1};
+    power_ok(sk_store_append(store, &a, 1, false, &span), "append after a cut");
+    power_ok(sk_store_flush(store), "flush after a cut");
+    sk_store_close(store);
+    if (!restart) return;
+    struct owner state;
+    struct sk_recovery found;
+    store = open_store(w, image, &state, &found);
+    POWER_MUST(found.clean, "an orderly stop after a cut passes for another one");
+    struct sk_index_entry entry;
+    POWER_MUST(sk_store_lookup(store, 0, a.offset, 1, &entry) == 1 && entry.position == span.begin,
+               "the record that was appended after the cut is not in its queue");
+    sk_store_close(store);
+}
+
+static uint64_t recover(void *work, struct memory_vfs *image, bool thorough, size_t *steps)
+{
+    struct work *w = work;
+    struct owner state;
+    struct sk_recovery found;
+    if (thorough) check_verify(image, "before recovery");
+    sk_store *store = open_store(w, image, &state, &found);
+    power_recovered();
+    *steps = memory_vfs_ops(image);
+    check(w, store, &state, true);
+    uint64_t records = state.records, hash = memory_vfs_hash(image);
+    struct memory_vfs *again = memory_vfs_copy(image), *bare = NULL;
+    if (thorough) {
+        check_verify(again, "after recovery");
+        bare = memory_vfs_copy(image);
+    }
+    bool whole_log = sk_store_begin(store) < w->segment_bytes;
+    check_use(w, image, store, thorough);
+    check_again(w, again, records, hash, "recovered once more");
+    memory_vfs_free(again);
+    if (bare) check_from_log(w, bare, whole_log, records);
+    memory_vfs_free(bare);
+    return records;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct power_subject subject = {
+        "store", 3, begin, live, recover, judge, end,
+    };
+    return power_main(argc, argv, &subject);
+}
