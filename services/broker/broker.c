@@ -149,6 +149,7 @@ static const struct rmq_messaging_service_handlers HANDLERS = {
 
 void sk_broker_mount(sk_broker *broker, rpc_server *server)
 {
+    broker->server = server;
     rmq_messaging_service_mount(server, &HANDLERS, broker);
     rpc_server_mount_raw(server, &rmq_messaging_service.methods[RMQ_MESSAGING_SERVICE_SEND_MESSAGE],
                          sk_handle_send, broker);

@@ -377,7 +377,7 @@ struct sk_status sk_routes_start(sk_routes *routes)
     routes->links = sk_zalloc(hosts->count ? hosts->count : 1, sizeof *routes->links);
     struct rpc_channel_options plain = {0};
     /* Now, and not at the opening: skua dev is its own name server, at a port just found. */
-    if (hosts->count) SK_TRY(rpc_client_new_beside_server(&broker->client));
+    if (hosts->count) SK_TRY(rpc_client_new_beside(broker->server, &broker->client));
     for (size_t i = 0; i < hosts->count; i++) {
         struct link *link = &routes->links[i];
         link->routes = routes;

@@ -6,20 +6,20 @@
 #include "src/client_inside.h"
 #include "src/code.h"
 #include "src/payload.h"
+#include "src/server_inside.h"
 #include "src/tls.h"
 
 enum { MIB = 1024 * 1024, SCRATCH_BUDGET = 256 * MIB };
 
-static struct sk_status client_new(bool lazy, rpc_client **out)
+/* Takes the reference to the poller. */
+static struct sk_status client_new(struct rpc_poller *poller, const char *name, rpc_client **out)
 {
-    rpc_core_start();
     rpc_client *client = sk_zalloc(1, sizeof *client);
     sk_mutex_init(&client->lock);
     sk_cond_init(&client->idle);
     client->scratch = sk_arena_new(SCRATCH_BUDGET);
-    rpc_poller_init(&client->poller);
-    client->poller.lazy = lazy;
-    struct sk_status s = rpc_poller_start(&client->poller, "rpc-client");
+    client->poller = poller;
+    struct sk_status s = rpc_poller_start(poller, name);
     if (sk_ok(s))
         *out = client;
     else
@@ -29,12 +29,13 @@ static struct sk_status client_new(bool lazy, rpc_client **out)
 
 struct sk_status rpc_client_new(rpc_client **out)
 {
-    return client_new(false, out);
+    rpc_core_start();
+    return client_new(rpc_poller_new(), "rpc-client", out);
 }
 
-struct sk_status rpc_client_new_beside_server(rpc_client **out)
+struct sk_status rpc_client_new_beside(rpc_server *server, rpc_client **out)
 {
-    return client_new(true, out);
+    return client_new(rpc_poller_ref(server->pollers[0]), "rpc-0", out);
 }
 
 static void cancel_all(rpc_client *client)
@@ -51,7 +52,7 @@ void rpc_client_free(rpc_client *client)
 {
     if (!client) return;
     cancel_all(client);
-    rpc_poller_done(&client->poller);
+    rpc_poller_unref(client->poller);
     sk_arena_free(client->scratch);
     sk_cond_done(&client->idle);
     sk_mutex_done(&client->lock);
@@ -132,7 +133,7 @@ void rpc_client_call_begin(struct rpc_client_call *call, rpc_channel *channel,
     atomic_fetch_add_explicit(&channel->refs, 1, memory_order_relaxed);
     call->channel = channel;
     grpc_slice path = grpc_slice_from_static_string(method->path);
-    call->core = grpc_channel_create_call(channel->core, NULL, 0, client->poller.queue, path, NULL,
+    call->core = grpc_channel_create_call(channel->core, NULL, 0, client->poller->queue, path, NULL,
                                           deadline_in(timeout_ms), NULL);
     sk_mutex_lock(&client->lock);
     call->prev = NULL;

@@ -17,8 +17,8 @@ struct rpc_client_call {
 };
 
 struct rpc_client {
-    struct rpc_poller poller;
-    sk_arena *scratch; /* for messages while a callback reads them; the poller's alone */
+    struct rpc_poller *poller; /* a reference */
+    sk_arena *scratch;         /* for messages while a callback reads them; the poller's alone */
     struct sk_mutex lock;
     struct sk_cond idle;
     struct rpc_client_call *calls; /* guarded by lock */

@@ -115,20 +115,19 @@ static bool wait_until(struct rpc_server *server, bool (*reached)(const struct r
 
 static void stop_pollers(struct rpc_server *server)
 {
-    for (unsigned i = 0; i < server->options.pollers; i++) rpc_poller_done(&server->pollers[i]);
+    for (unsigned i = 0; i < server->options.pollers; i++) rpc_poller_unref(server->pollers[i]);
 }
 
-/* A server that never started has no threads; its own empties the queue. */
+/* A server that never started may have no thread; the caller's empties the queue. */
 static void shut_unstarted(struct rpc_server *server)
 {
-    while (!server->core_is_shut) (void)rpc_poll_one(server->pollers[0].queue);
+    while (!server->core_is_shut) (void)rpc_poll_one(server->pollers[0]->queue);
 }
 
-static bool begin(struct rpc_server *server, bool *started)
+static bool begin(struct rpc_server *server)
 {
     sk_mutex_lock(&server->lock);
     bool first = server->state == SERVER_NEW || server->state == SERVER_SERVING;
-    *started = server->state == SERVER_SERVING;
     if (first) server->state = SERVER_DRAINING;
     sk_mutex_unlock(&server->lock);
     return first;
@@ -136,16 +135,15 @@ static bool begin(struct rpc_server *server, bool *started)
 
 void rpc_server_drain(rpc_server *server, unsigned grace_ms)
 {
-    bool started;
-    if (!begin(server, &started)) return;
+    if (!begin(server)) return;
     rpc_health_drain(server->health);
     tell_parked(server);
     bool idle = wait_until(server, is_idle, grace_ms);
 
     server->shut.done = on_shut;
-    grpc_server_shutdown_and_notify(server->core, server->pollers[0].queue,
+    grpc_server_shutdown_and_notify(server->core, server->pollers[0]->queue,
                                     rpc_op_give(&server->shut));
-    if (!started) {
+    if (!server->pollers[0]->running) {
         shut_unstarted(server);
     } else if (!wait_until(server, is_empty, idle && grace_ms ? CLOSING_MS : 0)) {
         grpc_server_cancel_all_calls(server->core);

@@ -2,9 +2,10 @@
 #include "src/op.h"
 
 #include <grpc/support/log.h>
-#include <time.h>
+#include <stdlib.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/thread.h"
 
 static bool handle(grpc_event event)
@@ -21,45 +22,46 @@ bool rpc_poll_one(grpc_completion_queue *queue)
     return handle(grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL));
 }
 
-/* Never blocks in the core: threads that wait there take turns at all sockets of the process,
- * and each turn costs two context switches. */
-static bool poll_lazily(grpc_completion_queue *queue)
-{
-    enum { PAUSE_NS = 10000000 };
-    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
-    if (event.type != GRPC_QUEUE_TIMEOUT) return handle(event);
-    nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-    return true;
-}
-
 static void *poll_until_shutdown(void *arg)
 {
     struct rpc_poller *poller = arg;
-    while (poller->lazy ? poll_lazily(poller->queue) : rpc_poll_one(poller->queue)) {
+    while (rpc_poll_one(poller->queue)) {
     }
     return NULL;
 }
 
-void rpc_poller_init(struct rpc_poller *poller)
+struct rpc_poller *rpc_poller_new(void)
 {
-    *poller = (struct rpc_poller){.queue = grpc_completion_queue_create_for_next(NULL)};
+    struct rpc_poller *poller = sk_zalloc(1, sizeof *poller);
+    poller->queue = grpc_completion_queue_create_for_next(NULL);
+    atomic_init(&poller->refs, 1);
+    return poller;
 }
 
 struct sk_status rpc_poller_start(struct rpc_poller *poller, const char *name)
 {
+    if (poller->running) return SK_SUCCESS;
     SK_TRY(sk_thread_start(name, poll_until_shutdown, poller, &poller->thread));
     poller->running = true;
     return SK_SUCCESS;
 }
 
-void rpc_poller_done(struct rpc_poller *poller)
+struct rpc_poller *rpc_poller_ref(struct rpc_poller *poller)
 {
+    atomic_fetch_add_explicit(&poller->refs, 1, memory_order_relaxed);
+    return poller;
+}
+
+void rpc_poller_unref(struct rpc_poller *poller)
+{
+    if (atomic_fetch_sub_explicit(&poller->refs, 1, memory_order_acq_rel) != 1) return;
     grpc_completion_queue_shutdown(poller->queue);
     if (poller->running)
         sk_thread_join(poller->thread);
     else
         poll_until_shutdown(poller);
     grpc_completion_queue_destroy(poller->queue);
+    free(poller);
 }
 
 /* The core logs what goes wrong below any call (a handshake, a listener). */

@@ -42,18 +42,21 @@ static inline void rpc_op_start(grpc_call *core, const grpc_op *ops, size_t coun
     sk_assert(err == GRPC_CALL_OK);
 }
 
-/* One queue and the thread that empties it. */
+/* One queue and the thread that empties it; a server's may be shared with a client. */
 struct rpc_poller {
     grpc_completion_queue *queue;
     pthread_t thread;
     bool running;
-    bool lazy; /* looks for events now and then only: see rpc_client_new_beside_server */
+    atomic_int refs;
 };
 
-void rpc_poller_init(struct rpc_poller *poller);
+struct rpc_poller *rpc_poller_new(void);
+/* Does nothing if it runs already. */
 SK_CHECKED struct sk_status rpc_poller_start(struct rpc_poller *poller, const char *name);
-/* Nothing may be under way any more. Without a thread, empties the queue itself. */
-void rpc_poller_done(struct rpc_poller *poller);
+struct rpc_poller *rpc_poller_ref(struct rpc_poller *poller);
+/* Nothing of the caller's may be under way any more. The last one ends the thread, or without a
+ * thread empties the queue itself; not from the thread. */
+void rpc_poller_unref(struct rpc_poller *poller);
 
 /* Handle one event, waiting for it; false when the queue is shut down and empty. */
 bool rpc_poll_one(grpc_completion_queue *queue);

@@ -76,8 +76,8 @@ struct sk_status rpc_server_new(const struct rpc_server_options *options, rpc_se
     server->core = core_new(&server->options);
     server->pollers = sk_zalloc(server->options.pollers, sizeof *server->pollers);
     for (unsigned i = 0; i < server->options.pollers; i++) {
-        rpc_poller_init(&server->pollers[i]);
-        grpc_server_register_completion_queue(server->core, server->pollers[i].queue, NULL);
+        server->pollers[i] = rpc_poller_new();
+        grpc_server_register_completion_queue(server->core, server->pollers[i]->queue, NULL);
     }
     *out = server;
     return SK_SUCCESS;
@@ -153,7 +153,7 @@ struct sk_status rpc_server_start(rpc_server *server)
     for (unsigned i = 0; i < server->options.pollers; i++) {
         char name[16];
         snprintf(name, sizeof name, "rpc-%u", i);
-        SK_TRY(rpc_poller_start(&server->pollers[i], name));
+        SK_TRY(rpc_poller_start(server->pollers[i], name));
     }
     return SK_SUCCESS;
 }

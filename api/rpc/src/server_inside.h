@@ -37,9 +37,9 @@ struct rpc_reflection;
 struct rpc_server {
     struct rpc_server_options options;
     grpc_server *core;
-    struct rpc_poller *pollers;
-    struct rpc_route *routes; /* fixed after start */
-    struct rpc_route unknown; /* stands for every method that is not mounted */
+    struct rpc_poller **pollers; /* references; of the first, a client may have another */
+    struct rpc_route *routes;    /* fixed after start */
+    struct rpc_route unknown;    /* stands for every method that is not mounted */
     const struct rpc_service **services;
     size_t service_count;
     struct rpc_health *health;

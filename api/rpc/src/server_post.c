@@ -122,7 +122,7 @@ static void post_route(struct rpc_server *server, struct rpc_route *route)
     size_t few =
         POSTED_AT_FIRST < server->options.prepost ? POSTED_AT_FIRST : server->options.prepost;
     for (unsigned p = 0; p < server->options.pollers; p++)
-        for (size_t i = 0; i < few; i++) post_new(server, route, &server->pollers[p]);
+        for (size_t i = 0; i < few; i++) post_new(server, route, server->pollers[p]);
 }
 
 void rpc_server_post_all(struct rpc_server *server)

@@ -68,6 +68,13 @@ static void count_ok(void *arg, const struct rpc_outcome *outcome, struct sk_sli
     tally_add(arg);
 }
 
+static void count_refused(void *arg, const struct rpc_outcome *outcome, struct sk_slice response)
+{
+    (void)response;
+    ck_assert_int_eq(outcome->code, RPC_UNAVAILABLE);
+    tally_add(arg);
+}
+
 START_TEST(many_connections)
 {
     enum { CONNECTIONS = 50, EACH = 40 };
@@ -91,6 +98,52 @@ START_TEST(many_connections)
 }
 END_TEST
 
+/* A client on the server's own poller: it calls that server, and outlives it. */
+START_TEST(a_client_beside_its_server)
+{
+    struct rpc_server_options options = echo_options(_i);
+    echo_start(&e, &options, NULL, NULL);
+    rpc_client *beside;
+    rpc_channel *channel;
+    struct tally done;
+    tally_init(&done);
+    ck_assert(sk_ok(rpc_client_new_beside(e.server, &beside)));
+    ck_assert(sk_ok(rpc_channel_open(beside, e.target, NULL, &channel)));
+    for (int i = 0; i < 100; i++)
+        rpc_unary_bytes(channel, ECHO_METHOD(ECHO_SAY), NULL, SK_EMPTY, count_ok, &done);
+    tally_wait(&done, 100);
+
+    rpc_channel_close(e.channel);
+    rpc_client_free(e.client);
+    rpc_server_free(e.server);
+    rpc_unary_bytes(channel, ECHO_METHOD(ECHO_SAY), NULL, SK_EMPTY, count_refused, &done);
+    tally_wait(&done, 101);
+    rpc_channel_close(channel);
+    rpc_client_free(beside);
+    tally_done(&done);
+}
+END_TEST
+
+START_TEST(a_client_beside_a_server_that_never_starts)
+{
+    struct rpc_server_options options = echo_options(_i);
+    rpc_server *server;
+    rpc_client *beside;
+    rpc_channel *channel;
+    struct tally done;
+    tally_init(&done);
+    ck_assert(sk_ok(rpc_server_new(&options, &server)));
+    ck_assert(sk_ok(rpc_client_new_beside(server, &beside)));
+    ck_assert(sk_ok(rpc_channel_open(beside, "127.0.0.1:1", NULL, &channel)));
+    rpc_unary_bytes(channel, ECHO_METHOD(ECHO_SAY), NULL, SK_EMPTY, count_refused, &done);
+    tally_wait(&done, 1);
+    rpc_channel_close(channel);
+    rpc_server_free(server);
+    rpc_client_free(beside);
+    tally_done(&done);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("api.rpc.connection");
@@ -99,6 +152,8 @@ static Suite *suite(void)
     tcase_add_loop_test(t, a_silent_connection_is_dropped, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_restarted_server_is_found_again, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, many_connections, 0, ECHO_LOOPS);
+    tcase_add_loop_test(t, a_client_beside_its_server, 0, ECHO_LOOPS);
+    tcase_add_loop_test(t, a_client_beside_a_server_that_never_starts, 0, ECHO_LOOPS);
     suite_add_tcase(s, t);
     return s;
 }

@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "rpc/server.h"
 #include "rpc/service.h"
 
 typedef struct rpc_client rpc_client;
@@ -24,10 +25,12 @@ typedef struct rpc_channel rpc_channel;
 typedef struct rpc_stream rpc_stream;
 
 SK_CHECKED struct sk_status rpc_client_new(rpc_client **out);
-/* For a process whose business is to serve, and that calls others now and then: its callbacks may
- * come 10 ms late, but its thread does not take turns with the server's at the sockets, which
- * costs the server a fifth of its CPU (measured). */
-SK_CHECKED struct sk_status rpc_client_new_beside_server(rpc_client **out);
+/* For a process whose business is to serve, and that calls others now and then: callbacks run on
+ * the server's first poller thread. A thread of its own would take turns with the server's at all
+ * sockets of the process, and the core would hand work from one to the other: a tenth of the
+ * server's CPU even if it looks for events only 100 times a second (measured). The server may be
+ * freed first. */
+SK_CHECKED struct sk_status rpc_client_new_beside(rpc_server *server, rpc_client **out);
 void rpc_client_free(rpc_client *client); /* NULL is fine; close its channels first */
 
 struct rpc_channel_options {

@@ -3,10 +3,10 @@
  *      rpc_server_new ─► mount services ─► listen, listen_tls ─► start
  *            ─► … ─► drain ─► free
  *
- * Threads: the server owns its pollers, named rpc-0, rpc-1, …. drain and free
- * are synchronous: after them no handler runs. The C core starts threads of its
- * own, which inherit the signal mask of whoever makes the first server or client:
- * block what main waits for before that. */
+ * Threads: the server owns its pollers, named rpc-0, rpc-1, … (rpc_client_new_beside
+ * shares the first). drain and free are synchronous: after them no handler runs. The C
+ * core starts threads of its own, which inherit the signal mask of whoever makes the
+ * first server or client: block what main waits for before that. */
 #ifndef RPC_SERVER_H
 #define RPC_SERVER_H
 
