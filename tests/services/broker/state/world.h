@@ -7,7 +7,7 @@
 
 #include "state/state.h"
 
-enum { WORLD_QUEUES = 1024 }; /* of the store, counting those of deleted topics */
+enum { WORLD_QUEUES = 8192 }; /* of the store, counting those of deleted topics */
 
 struct world_queue {
     uint64_t min, max;
