@@ -228,6 +228,25 @@ START_TEST(a_batch_has_a_receipt_for_each)
 }
 END_TEST
 
+/* The error of the rest would be worth another try, but that would store the others twice. */
+START_TEST(a_half_stored_batch_is_not_sent_again)
+{
+    const int codes[] = {RMQ_CODE_OK, RMQ_CODE_INTERNAL_SERVER_ERROR, RMQ_CODE_OK};
+    skua_message *batch[3];
+    struct skua_receipt receipts[3];
+    one_broker(ns[0]);
+    for (int i = 0; i < 3; i++) batch[i] = skua_message_new("orders", "x", 1);
+    skua_producer *p = producer();
+    fake_peer_entries(broker[0], codes, 3);
+    assert_status(skua_producer_send_batch(p, batch, 3, receipts), SKUA_INTERNAL);
+    ck_assert_int_eq(receipts[0].code, SKUA_OK);
+    ck_assert_int_eq(receipts[1].code, SKUA_INTERNAL);
+    ck_assert_uint_eq(fake_peer_calls(broker[0], FAKE_SEND), 1);
+    for (int i = 0; i < 3; i++) skua_message_free(batch[i]);
+    skua_producer_free(p);
+}
+END_TEST
+
 START_TEST(what_cannot_be_sent_is_told_at_home)
 {
     skua_producer *p = producer();
@@ -632,6 +651,7 @@ static Suite *client_suite(void)
     tcase_add_test(tc, three_attempts_then_the_last_error);
     tcase_add_test(tc, a_dead_broker_is_not_noticed);
     tcase_add_test(tc, a_batch_has_a_receipt_for_each);
+    tcase_add_test(tc, a_half_stored_batch_is_not_sent_again);
     tcase_add_test(tc, what_cannot_be_sent_is_told_at_home);
     tcase_add_test(tc, free_waits_for_what_is_under_way);
     tcase_add_loop_test(tc, the_next_name_server_is_asked, 0, 3);

@@ -400,6 +400,26 @@ START_TEST(brokers_and_memory_are_bounded)
 }
 END_TEST
 
+/* Same incarnation, same version, another address: clients must learn it. */
+START_TEST(a_report_from_another_address_is_taken)
+{
+    static const struct sk_route_address there = {{(const uint8_t *)"10.0.0.2", 8}, 8081};
+    const struct sk_route_endpoints other = {
+        .scheme = SK_ROUTE_IPV4, .addresses = &there, .count = 1};
+    struct sk_route_broker b = broker_a(1, 1);
+    uint64_t session = add(b);
+    for (int tls = 0; tls < 2; tls++) {
+        *(tls ? &b.tls : &b.plain) = other;
+        ck_assert(sk_ok(sk_route_table_report(table, session, &b)));
+        sk_route_snapshot *s = sk_route_acquire(table);
+        const struct sk_route_broker *now = sk_route_at(s, 0).broker;
+        ck_assert(sk_slice_eq(now->plain.addresses[0].host, there.host));
+        ck_assert_uint_eq(now->tls.count, (size_t)tls);
+        sk_route_unref(s);
+    }
+}
+END_TEST
+
 /* --- threads
  * --------------------------------------------------------------------------------------- */
 
@@ -474,6 +494,7 @@ static Suite *table_suite(void)
     tcase_add_test(tc, a_difference_tells_each_change_once);
     tcase_add_loop_test(tc, bad_reports_are_refused_and_change_nothing, 0, ROWS(refused));
     tcase_add_test(tc, brokers_and_memory_are_bounded);
+    tcase_add_test(tc, a_report_from_another_address_is_taken);
     suite_add_tcase(suite, tc);
     TCase *threads = tcase_create("threads");
     tcase_set_timeout(threads, 60);

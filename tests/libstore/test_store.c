@@ -254,6 +254,28 @@ START_TEST(a_pin_outlives_the_store)
 }
 END_TEST
 
+START_TEST(a_batch_may_fill_a_segment_but_not_more)
+{
+    enum { SEGMENT = 64 * 1024, FILE_HEADER = 4096, RECORD_HEADER = 56 };
+    const size_t most = SEGMENT - FILE_HEADER - RECORD_HEADER;
+    struct toy_room room;
+    struct sk_span span;
+    toy_open(&room, dir, NULL);
+    toy_put(&room, 1, most);
+    ck_assert_int_eq(toy_try_put(&room, 1, most + 1, &span).code, SK_INVALID);
+    span = toy_put(&room, 1, most);
+    ck_assert_uint_eq(span.end % SEGMENT, 0);
+    toy_put(&room, 1, 1);
+    toy_check_queues(&room);
+    struct toy before = room.state;
+    sk_store_close(room.store);
+    toy_open(&room, dir, NULL);
+    ck_assert_mem_eq(&before, &room.state, sizeof before);
+    toy_check_queues(&room);
+    sk_store_close(room.store);
+}
+END_TEST
+
 static Suite *store_suite(void)
 {
     Suite *suite = suite_create("libstore/store");
@@ -269,6 +291,7 @@ static Suite *store_suite(void)
     tcase_add_test(tc, a_strangers_directory_is_left_alone);
     tcase_add_test(tc, records_are_found_by_time);
     tcase_add_test(tc, a_pin_outlives_the_store);
+    tcase_add_test(tc, a_batch_may_fill_a_segment_but_not_more);
     suite_add_tcase(suite, tc);
     return suite;
 }

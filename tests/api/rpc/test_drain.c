@@ -263,6 +263,45 @@ START_TEST(drain_cuts_off_what_outlives_its_grace)
 }
 END_TEST
 
+static void answer_all(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < lot.count; i++) answer(lot.places[i]);
+}
+
+/* The first is told last. */
+static void park_in_turn(void *owner, rpc_call *call, const echo_request *request)
+{
+    (void)owner;
+    (void)request;
+    park_call(call, tally_get(&lot.arrived) == 0 ? answer_all : tell_only);
+    tally_add(&lot.arrived);
+}
+
+START_TEST(who_was_told_is_not_told_again_by_the_drain)
+{
+    struct rpc_server_options options = echo_options(_i);
+    struct outcomes o;
+    outcomes_init(&o);
+    lot_init();
+    echo_start(&e, &options, &(struct echo_handlers){.park = park_in_turn}, NULL);
+    park(&o, 20000);
+    tally_wait(&lot.arrived, 1);
+    for (unsigned tries = 1; tally_get(&lot.arrived) == 1; tries++) {
+        park(&o, 100);
+        tally_wait(&o.failed, tries);
+    }
+    tally_wait(&lot.told, 1); /* its deadline passed */
+    rpc_server_drain(e.server, 10000);
+    ck_assert_uint_eq(tally_get(&lot.told), 1);
+    tally_wait(&o.ok, 1);
+    tally_wait(&lot.done, 2);
+    echo_stop(&e);
+    lot_done();
+    outcomes_done(&o);
+}
+END_TEST
+
 /* --- streams at drain
  * ------------------------------------------------------------------------------ */
 
@@ -497,6 +536,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, drain_lets_parked_calls_answer, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, drain_waits_for_the_answer_of_another_thread, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, drain_cuts_off_what_outlives_its_grace, 0, ECHO_LOOPS);
+    tcase_add_loop_test(t, who_was_told_is_not_told_again_by_the_drain, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, drain_ends_open_streams, 0, ECHO_LOOPS);
     tcase_add_test(t, servers_without_a_life);
     tcase_add_loop_test(t, every_call_ends_exactly_once, 0, ECHO_LOOPS);

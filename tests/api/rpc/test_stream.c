@@ -339,6 +339,31 @@ START_TEST(a_backlog_can_be_seen)
 }
 END_TEST
 
+START_TEST(a_message_without_a_follower_is_not_held_back)
+{
+    struct rpc_server_options options = echo_options(_i);
+    struct delivery d;
+    delivery_init(&d);
+    echo_start(&e, &options, &(struct echo_handlers){.list = list_and_keep}, &d);
+    struct heard h;
+    (void)list(&h, 1, SK_EMPTY);
+    tally_wait(&d.opened, 1);
+    rpc_call_send_headers(d.call);
+    for (unsigned i = 0; i < 5; i++) {
+        echo_response response = SKUA__TEST__ECHO_RESPONSE__INIT;
+        response.index = i;
+        rpc_call_write(d.call, &response.base);
+        tally_wait(&h.messages, i + 1);
+    }
+    rpc_call_finish_done(d.call, RPC_OK, NULL, on_done, &d);
+    tally_wait(&h.closed, 1);
+    heard_done(&h);
+    tally_wait(&d.done, 1);
+    delivery_done(&d);
+    echo_stop(&e);
+}
+END_TEST
+
 /* --- bidi
  * ---------------------------------------------------------------------------------------------- */
 
@@ -455,6 +480,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, a_client_that_vanished_gets_nothing, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_closed_connection_is_a_cancellation, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_backlog_can_be_seen, 0, ECHO_LOOPS);
+    tcase_add_loop_test(t, a_message_without_a_follower_is_not_held_back, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_conversation, 0, ECHO_LOOPS);
     tcase_add_test(t, a_server_may_end_the_conversation);
     tcase_add_test(t, an_undecodable_message_ends_the_conversation);
