@@ -15,6 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 proofs='
 powercut | 4 min  | the power cut at every operation, every image that the sync contract allows recovered
 kill9    | 5 min  | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
+model    | 2 min  | the state machine against a naive model: 1,000,000 operations, and 500,000 that nobody saw before
+mutants  | 10 min | small bugs, one after the other: every one is caught by the suites that are there for it
 '
 
 build() {
@@ -31,6 +33,20 @@ prove_kill9() {
 prove_powercut() {
     build asan
     build/asan/tests/powercut.store --deep --jobs 2 --seeds 500
+}
+
+prove_model() {
+    build asan
+    local fresh
+    fresh=$(date +%s)
+    echo "fresh seeds begin with $fresh"
+    SKUA_MODEL_SEED=$fresh SKUA_MODEL_RUNS=100 build/asan/tests/test.broker.state.model
+    SKUA_MODEL_RUNS=200 build/asan/tests/test.broker.state.model | tee build/proof/model.last
+    grep ' agree with the model' build/proof/model.last
+}
+
+prove_mutants() {
+    python3 tests/mutants/run.py
 }
 
 names() { sed -n 's/^\([a-z0-9_]*\) *|.*/\1/p' <<<"$proofs"; }
