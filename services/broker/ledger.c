@@ -56,6 +56,14 @@ static void fold_save(void *owner, struct sk_buffer *out)
     sk_state_save(ledger->state, out);
 }
 
+/* Queues of topics that were deleted before the log was opened again. */
+static bool fold_keeps(void *owner, uint32_t queue)
+{
+    sk_ledger *ledger = owner;
+    uint32_t unused;
+    return sk_state_topic_of_queue(ledger->state, queue, &unused) != NULL;
+}
+
 static void store_failed(void *owner, struct sk_status why)
 {
     sk_ledger *ledger = owner;
@@ -155,7 +163,7 @@ struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
     ledger->view = (struct sk_queue_view){view_range, view_tags, ledger};
 
     struct sk_store_options *store = &ledger->options.store;
-    store->fold = (struct sk_fold){fold_load, fold_apply, fold_save, ledger};
+    store->fold = (struct sk_fold){fold_load, fold_apply, fold_save, ledger, fold_keeps};
     store->failed = store_failed;
     store->lock = store_lock;
     store->unlock = store_unlock;

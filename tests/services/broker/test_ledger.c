@@ -353,6 +353,32 @@ START_TEST(a_poll_whose_time_is_over_is_answered_without)
 }
 END_TEST
 
+/* --- opened again ------------------------------------------------------------------------- */
+
+/* The broker drops the queues of a topic that it deletes. Killed before the next snapshot, it
+ * replays the topic's messages, and kept their index entries for ever. */
+START_TEST(a_restart_forgets_the_queues_of_deleted_topics)
+{
+    uint32_t queue = queue_of(orders);
+    struct sk_buffer gone = {0};
+    send(orders, 20);
+    sk_state_encode_topic_deleted(SK_SLICE("orders"), &gone);
+    sk_ledger_lock(ledger);
+    write_record(SK_RECORD_TOPIC_DELETED, &gone);
+    sk_ledger_unlock(ledger);
+    struct memory_vfs *killed = memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_ALL, 0);
+
+    sk_ledger *again;
+    struct sk_ledger_options options = {
+        .store = {.dir = "/d", .vfs = memory_vfs_door(killed), .manual = true}, .failed = failed};
+    ck_assert(sk_ok(sk_ledger_open(&options, NULL, &again)));
+    ck_assert_uint_eq(sk_state_topic_count(sk_ledger_state(again)), 1);
+    ck_assert_uint_eq(sk_store_queue(sk_ledger_store(again), queue).max, 0);
+    sk_ledger_close(again);
+    memory_vfs_free(killed);
+}
+END_TEST
+
 static Suite *ledger_suite(void)
 {
     Suite *suite = suite_create("services/broker/ledger");
@@ -366,6 +392,7 @@ static Suite *ledger_suite(void)
     tcase_add_test(tc, a_marked_topic_may_lose_its_last_poll);
     tcase_add_test(tc, a_lease_that_ends_earlier_than_thought_wakes_a_poll);
     tcase_add_test(tc, a_poll_whose_time_is_over_is_answered_without);
+    tcase_add_test(tc, a_restart_forgets_the_queues_of_deleted_topics);
     suite_add_tcase(suite, tc);
     return suite;
 }
