@@ -21,7 +21,7 @@
 #include "base/crc32c.h"
 #include "base/memory.h"
 #include "store_impl.h"
-#include "support/power_proof.h"
+#include "support/power_past.h"
 
 #define DIR "/d/store"
 
@@ -33,31 +33,12 @@ struct owner { /* the state that the store's owner keeps, and saves in snapshots
     uint64_t sum;           /* over all of each record, in order */
 };
 
-struct put { /* a record as it was submitted, and the world after it */
-    uint32_t queue;
-    uint64_t offset;
-    uint32_t len, tag_hash;
-    struct sk_span span;
-    bool ends_batch;
-    struct owner after;
-};
-
-struct mark { /* once so many operations were done, so many records */
-    size_t ops;
-    uint64_t records;
-};
-
-struct marks {
-    struct mark *list;
-    size_t count, room;
-};
-
 struct work {
     struct power_dice dice;
     uint64_t segment_bytes, retention_bytes;
-    struct put *puts;
-    size_t count, room;
-    struct marks promised, submitted;
+    struct power_past past;
+    struct owner *after; /* after[k]: the state after k records */
+    size_t after_room;
     /* The present life. */
     struct memory_vfs *disk;
     sk_store *store;
@@ -118,52 +99,19 @@ static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owne
     return store;
 }
 
-/* What record `offset` of `queue` says; of another length, other bytes. */
-static struct sk_slice payload(uint32_t queue, uint64_t offset, uint32_t len, uint8_t *out)
+static void promise(struct work *w)
 {
-    struct power_dice dice = {queue * 1000003u + offset * 40503u + len * 69069u};
-    for (uint32_t i = 0; i < len; i += 8) {
-        uint64_t x = power_roll(&dice);
-        memcpy(out + i, &x, len - i < 8 ? len - i : 8);
-    }
-    return sk_slice_of(out, len);
-}
-
-/* --- what was promised ---------------------------------------------------------------------- */
-
-static void mark(struct marks *m, size_t ops, uint64_t records)
-{
-    if (m->count == m->room) {
-        m->room = m->room ? 2 * m->room : 64;
-        m->list = sk_realloc(m->list, m->room, sizeof *m->list);
-    }
-    m->list[m->count++] = (struct mark){ops, records};
-}
-
-static uint64_t marked(const struct marks *m, size_t ops)
-{
-    uint64_t most = 0;
-    for (size_t i = 0; i < m->count && m->list[i].ops <= ops; i++)
-        if (m->list[i].records > most) most = m->list[i].records;
-    return most;
-}
-
-/* Whatever the store says by now that it would keep. */
-static void note_promises(struct work *w)
-{
-    uint64_t durable = sk_store_stats(w->store).flushed;
-    if (w->flush == SK_FLUSH_SYNC && sk_store_committed_position(w->store) > durable)
-        durable = sk_store_committed_position(w->store);
-    size_t records = w->count;
-    while (records > 0 && w->puts[records - 1].span.end > durable) records--;
-    mark(&w->promised, memory_vfs_ops(w->disk), records);
+    power_past_promise(&w->past, w->disk, w->store, w->flush);
 }
 
 /* --- steps of a life ------------------------------------------------------------------------ */
 
 static uint32_t some_length(struct work *w)
 {
-    uint64_t kind = power_below(&w->dice, 10);
+    uint64_t kind = power_below(&w->dice, 14);
+    uint64_t header = 56;
+    if (kind >= 10) /* up to a sector's border: what comes next is torn apart from it */
+        return (uint32_t)(1024 - (sk_store_tail(w->store) + header) % 512);
     uint64_t most = kind < 6 ? 200 : kind < 9 ? 700 : MOST_BYTES;
     return (uint32_t)power_below(&w->dice, most);
 }
@@ -172,29 +120,30 @@ static uint32_t some_length(struct work *w)
  * not follow on this one. */
 static uint32_t length_at(struct work *w, size_t index)
 {
-    bool again = index < w->room && w->puts[index].span.end && power_below(&w->dice, 2);
-    return again ? w->puts[index].len : some_length(w);
+    bool again = index < w->past.room && w->past.puts[index].span.end && power_below(&w->dice, 2);
+    return again ? w->past.puts[index].len : some_length(w);
 }
 
-static void draw(struct work *w, size_t index, struct put *p, struct sk_append *a,
+static void draw(struct work *w, size_t index, struct power_put *p, struct sk_append *a,
                  struct sk_slice *part, uint8_t *bytes, uint64_t *next)
 {
     uint32_t queue = (uint32_t)power_below(&w->dice, QUEUES + 1), len = length_at(w, index);
     if (queue == QUEUES) queue = SK_NO_QUEUE;
     uint64_t offset = queue == SK_NO_QUEUE ? 0 : next[queue]++;
-    *p = (struct put){
+    *p = (struct power_put){
         .queue = queue, .offset = offset, .len = len, .tag_hash = (uint32_t)offset * 7};
-    *part = payload(queue, offset, len, bytes);
+    *part = power_payload(queue, offset, len, bytes);
     *a = (struct sk_append){.kind = 1,
                             .queue = queue,
                             .offset = offset,
                             .tag_hash = p->tag_hash,
-                            .time_ms = 1000 + w->count,
+                            .time_ms = 1000 + w->past.count,
                             .parts = part,
                             .part_count = 1};
 }
 
-static void remember(struct work *w, struct put *p, const struct sk_append *a, struct sk_span span)
+static void remember(struct work *w, struct power_put *p, const struct sk_append *a,
+                     struct sk_span span)
 {
     struct sk_record r = {.kind = a->kind,
                           .queue = a->queue,
@@ -204,20 +153,18 @@ static void remember(struct work *w, struct put *p, const struct sk_append *a, s
                           .payload = a->parts[0]};
     power_ok(on_apply(&w->state, &r), "apply");
     p->span = span;
-    p->after = w->state;
-    if (w->count == w->room) {
-        size_t more = w->room ? w->room : 64;
-        w->puts = sk_realloc(w->puts, w->room + more, sizeof *w->puts);
-        memset(w->puts + w->room, 0, more * sizeof *w->puts);
-        w->room += more;
+    power_past_add(&w->past, *p);
+    if (w->past.count >= w->after_room) {
+        w->after_room = 2 * w->past.count;
+        w->after = sk_realloc(w->after, w->after_room, sizeof *w->after);
     }
-    w->puts[w->count++] = *p;
+    w->after[w->past.count] = w->state;
 }
 
 static void append(struct work *w, size_t count)
 {
-    static uint8_t bytes[MOST_BATCH][MOST_BYTES + 8];
-    struct put puts[MOST_BATCH];
+    static uint8_t bytes[MOST_BATCH][POWER_PAYLOAD_MOST];
+    struct power_put puts[MOST_BATCH];
     struct sk_append appends[MOST_BATCH];
     struct sk_slice parts[MOST_BATCH];
     struct sk_span spans[MOST_BATCH];
@@ -225,16 +172,16 @@ static void append(struct work *w, size_t count)
     memcpy(next, w->next, sizeof next);
     uint64_t room = 0;
     for (size_t i = 0; i < count; i++) {
-        draw(w, w->count + i, &puts[i], &appends[i], &parts[i], bytes[i], next);
+        draw(w, w->past.count + i, &puts[i], &appends[i], &parts[i], bytes[i], next);
         puts[i].ends_batch = i + 1 == count;
         room += 64 + puts[i].len;
         if (room > w->segment_bytes - 4096) return; /* would not fit */
     }
-    mark(&w->submitted, memory_vfs_ops(w->disk), w->count + count);
+    power_past_submit(&w->past, w->disk, w->past.count + count);
     struct sk_status s =
         sk_store_append(w->store, appends, count, power_below(&w->dice, 4) == 0, spans);
     if (s.code == SK_FULL) { /* the disk is; nothing happened */
-        mark(&w->submitted, memory_vfs_ops(w->disk), w->count);
+        power_past_submit(&w->past, w->disk, w->past.count);
         return;
     }
     power_ok(s, "append");
@@ -247,11 +194,11 @@ static void append(struct work *w, size_t count)
 static void in_sync(void *arg)
 {
     struct work *w = arg;
-    note_promises(w);
+    promise(w);
     if (!w->append_in_sync) return;
     w->append_in_sync = false;
     append(w, 1 + power_below(&w->dice, 2));
-    note_promises(w);
+    promise(w);
 }
 
 static void flush(struct work *w, bool append_meanwhile)
@@ -296,8 +243,9 @@ static void start(struct work *w)
 static void stop(struct work *w)
 {
     memory_vfs_limit(w->disk, 0);
+    power_ok(sk_store_flush(w->store), "flush");
+    promise(w);
     sk_store_close(w->store);
-    mark(&w->promised, memory_vfs_ops(w->disk), w->count);
 }
 
 /* kill -9, and a new process: the page cache lives on, so all that was appended is there. */
@@ -308,8 +256,8 @@ static void kill_and_start(struct work *w)
     sk_store_close(w->store);
     memory_vfs_kill(w->disk, false);
     start(w);
-    POWER_MUST(w->state.records == w->count, "%" PRIu64 " records survived a kill, not %zu",
-               w->state.records, w->count);
+    POWER_MUST(w->state.records == w->past.count, "%" PRIu64 " records survived a kill, not %zu",
+               w->state.records, w->past.count);
 }
 
 static void step(struct work *w)
@@ -335,7 +283,7 @@ static void step(struct work *w)
         stop(w);
         start(w);
     }
-    note_promises(w);
+    promise(w);
 }
 
 /* --- lives ----------------------------------------------------------------------------------- */
@@ -346,6 +294,8 @@ static void *begin(uint64_t seed)
     w->dice.state = seed * 0x9e3779b97f4a7c15u;
     w->segment_bytes = 8192 + 4096 * power_below(&w->dice, 3);
     w->retention_bytes = power_below(&w->dice, 3) * 8192;
+    w->after = sk_zalloc(1, sizeof *w->after);
+    w->after_room = 1;
     return w;
 }
 
@@ -354,14 +304,8 @@ static void live(void *work, struct memory_vfs *disk, int life)
     struct work *w = work;
     (void)life;
     w->disk = disk;
-    w->promised.count = w->submitted.count = 0;
     start(w);
-    POWER_MUST(w->state.records <= w->count, "%" PRIu64 " records came back of %zu",
-               w->state.records, w->count);
-    w->count = w->state.records;
-    /* From the first operation on: what the cut had left. */
-    mark(&w->promised, 0, w->count);
-    mark(&w->submitted, 0, w->count);
+    power_past_begin(&w->past, w->state.records);
     for (uint64_t left = 8 + power_below(&w->dice, 24); left > 0; left--) step(w);
     stop(w);
     w->store = NULL;
@@ -370,83 +314,30 @@ static void live(void *work, struct memory_vfs *disk, int life)
 static void judge(void *work, size_t ops, uint64_t records)
 {
     struct work *w = work;
-    uint64_t least = marked(&w->promised, ops), most = 0;
-    /* An append is submitted just before its first operation. */
-    if (ops > 0) most = marked(&w->submitted, ops - 1);
-    if (most < least) most = least;
-    POWER_MUST(records >= least, "%" PRIu64 " records came back; %" PRIu64 " were promised",
-               records, least);
-    POWER_MUST(records <= most, "%" PRIu64 " records came back; only %" PRIu64 " were submitted",
-               records, most);
+    power_past_judge(&w->past, ops, records);
 }
 
 static void end(void *work)
 {
     struct work *w = work;
-    free(w->puts);
-    free(w->promised.list);
-    free(w->submitted.list);
+    power_past_done(&w->past);
+    free(w->after);
     free(w);
 }
 
 /* --- what an image must hold ------------------------------------------------------------------ */
 
-static void check_record(struct work *w, sk_store *store, const struct put *p,
-                         const struct sk_index_entry *e)
-{
-    static uint8_t want[MOST_BYTES + 8];
-    struct sk_pinned pinned;
-    POWER_MUST(e->position == p->span.begin && e->size == p->span.end - p->span.begin &&
-                   e->tag_hash == p->tag_hash,
-               "queue %u offset %" PRIu64 ": the index says position %" PRIu64 ", it is %" PRIu64,
-               p->queue, p->offset, e->position, p->span.begin);
-    power_ok(sk_store_read(store, e->position, &pinned), "read");
-    const struct sk_record *r = &pinned.record;
-    payload(p->queue, p->offset, p->len, want);
-    POWER_MUST(r->queue == p->queue && r->offset == p->offset && r->payload.len == p->len &&
-                   memcmp(r->payload.data, want, p->len) == 0,
-               "queue %u offset %" PRIu64 " is another record", p->queue, p->offset);
-    sk_unpin(pinned.pin);
-    (void)w;
-}
-
-static void check_queue(struct work *w, sk_store *store, uint32_t queue, size_t count)
-{
-    struct sk_index_entry entries[64];
-    struct sk_queue_range range = sk_store_queue(store, queue);
-    uint64_t begin = sk_store_begin(store), max = 0, min = 0, have = 0, at = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct put *p = &w->puts[i];
-        if (p->queue != queue) continue;
-        max = p->offset + 1;
-        if (p->span.begin < begin) {
-            min = max;
-            continue;
-        }
-        if (at == have) {
-            at = 0;
-            have = sk_store_lookup(store, queue, p->offset, 64, entries);
-            POWER_MUST(have > 0, "queue %u offset %" PRIu64 " is not found", queue, p->offset);
-        }
-        check_record(w, store, p, &entries[at++]);
-    }
-    POWER_MUST(range.min == min && range.max == max && at == have,
-               "queue %u has offsets %" PRIu64 "..%" PRIu64 ", should have %" PRIu64 "..%" PRIu64,
-               queue, range.min, range.max, min, max);
-}
-
 /* All that does not depend on when the power went. */
-static void check(struct work *w, sk_store *store, const struct owner *state, bool records_too)
+static void check(struct work *w, sk_store *store, const struct owner *state)
 {
-    static const struct owner nothing;
     uint64_t count = state->records;
-    POWER_MUST(count <= w->count, "%" PRIu64 " records came back, only %zu were submitted", count,
-               w->count);
-    const struct put *last = count ? &w->puts[count - 1] : NULL;
-    POWER_MUST(!last || last->ends_batch, "%" PRIu64 " records came back: half a batch", count);
-    POWER_MUST(memcmp(state, last ? &last->after : &nothing, sizeof *state) == 0,
+    POWER_MUST(count <= w->past.count, "%" PRIu64 " records came back, only %zu were submitted",
+               count, w->past.count);
+    POWER_MUST(!count || w->past.puts[count - 1].ends_batch,
+               "%" PRIu64 " records came back: half a batch", count);
+    POWER_MUST(memcmp(state, &w->after[count], sizeof *state) == 0,
                "the state after %" PRIu64 " records is another one", count);
-    for (uint32_t q = 0; records_too && q < QUEUES; q++) check_queue(w, store, q, count);
+    for (uint32_t q = 0; q < QUEUES; q++) power_past_check_queue(&w->past, count, store, q);
 }
 
 /* Open `disk`, hold it against what came back before, close. */
@@ -461,7 +352,7 @@ static struct sk_recovery check_again(struct work *w, struct memory_vfs *disk, u
     POWER_MUST(state.records == records, "%s: %" PRIu64 " records, not %" PRIu64, what,
                state.records, records);
     POWER_MUST(!hash || memory_vfs_hash(disk) == hash, "%s: changes the disk", what);
-    check(w, store, &state, true);
+    check(w, store, &state);
     sk_store_close(store);
     return found;
 }
@@ -561,7 +452,7 @@ static uint64_t recover(void *work, struct memory_vfs *image, bool thorough, siz
     sk_store *store = open_store(w, image, &state, &found);
     power_recovered();
     *steps = memory_vfs_ops(image);
-    check(w, store, &state, true);
+    check(w, store, &state);
     uint64_t records = state.records, hash = memory_vfs_hash(image);
     struct memory_vfs *again = memory_vfs_copy(image), *bare = NULL;
     if (thorough) {

@@ -237,7 +237,7 @@ static void *share(size_t bytes)
 }
 
 struct arguments {
-    uint64_t first, seeds, jobs;
+    uint64_t first, seeds, jobs, least;
 };
 
 static bool wait_for(uint64_t jobs)
@@ -295,6 +295,8 @@ static bool parse(int argc, char **argv, struct arguments *a)
             a->first = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--seeds") == 0 && more) {
             a->seeds = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--least") == 0 && more) {
+            a->least = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--jobs") == 0 && more) {
             a->jobs = strtoull(argv[++i], NULL, 10);
         } else {
@@ -311,9 +313,9 @@ int power_main(int argc, char **argv, const struct power_subject *subject)
     now.subject = subject;
     if (!parse(argc, argv, &a)) {
         fprintf(stderr,
-                "usage: %s [--first SEED] [--seeds N] [--deep] [--jobs N] "
-                "[--only SEED LIFE OPS CHOICE]\n",
-                argv[0]);
+                "usage: %s [--first SEED] [--seeds N] [--deep] [--jobs N] [--least N]\n"
+                "       %s [--deep] --only SEED LIFE OPS CHOICE\n",
+                argv[0], argv[0]);
         return 2;
     }
     struct worker *workers[64];
@@ -325,5 +327,7 @@ int power_main(int argc, char **argv, const struct power_subject *subject)
            " recoveries\n",
            subject->name, c.seeds, subject->lives, c.cuts, c.images, c.distinct, c.second,
            c.recoveries);
-    return 0;
+    if (c.distinct >= a.least) return 0;
+    fprintf(stderr, "%s: fewer than %" PRIu64 " distinct images\n", subject->name, a.least);
+    return 1;
 }

@@ -12,10 +12,12 @@
  *
  * An image that was seen before in the same life is judged again, not recovered again.
  *
- *     PROGRAM [--first SEED] [--seeds N] [--deep] [--jobs N] [--only SEED LIFE OPS CHOICE]
+ *     PROGRAM [--first SEED] [--seeds N] [--deep] [--jobs N] [--least N]
+ *     PROGRAM [--deep] --only SEED LIFE OPS CHOICE
  *
- * --deep takes more combinations at each cut. Ends 0 if all held; the last line says what was
- * counted. Otherwise it names the image, and how to see that one again. */
+ * --deep takes more combinations at each cut; with --least fewer distinct images than so many are
+ * a failure, too. Ends 0 if all held; the last line says what was counted. Otherwise it names the
+ * image, and how to see that one again. */
 #ifndef TESTS_SUPPORT_POWER_PROOF_H
 #define TESTS_SUPPORT_POWER_PROOF_H
 
