@@ -65,7 +65,7 @@ static void forget(rpc_call *call)
 {
     grpc_metadata_array_destroy(&call->metadata);
     grpc_metadata_array_init(&call->metadata);
-    if (!call->route) {
+    if (!call->route->method) { /* whose caller may call it what he likes */
         grpc_call_details_destroy(&call->details);
         grpc_call_details_init(&call->details);
     }

@@ -51,7 +51,7 @@ struct rpc_route;
 
 struct rpc_call {
     struct rpc_server *server;
-    struct rpc_route *route; /* NULL: the slot for methods that nobody mounted */
+    struct rpc_route *route; /* without a method: the slot for those that nobody mounted */
     struct rpc_poller *poller;
     struct rpc_call *next_free; /* guarded by the server's lock */
 
@@ -61,7 +61,7 @@ struct rpc_call {
     gpr_timespec deadline;
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
-    grpc_call_details details; /* only in slots without a route */
+    grpc_call_details details; /* only in slots without a method */
 
     /* --- the owner's view, made when first asked for */
     sk_arena *arena;
