@@ -154,6 +154,10 @@ static struct sk_status check_snapshots(struct inspection *in)
         tell(in, true, in->paths.snapshot, 0,
              "no valid snapshot, and the log begins at position %" PRIu64,
              in->log.segments[0]->base);
+    if (in->snapshot && in->log.count) {
+        struct sk_status s = sk_log_reaches(&in->log, in->snapshot);
+        if (!sk_ok(s)) tell(in, true, in->paths.log, in->snapshot, "%s", sk_status_text(&s));
+    }
     return SK_SUCCESS;
 }
 

@@ -226,6 +226,17 @@ struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_en
                     log->dir, base, end->bad - base, end->why, durable);
 }
 
+struct sk_status sk_log_reaches(const struct sk_commitlog *log, uint64_t snapshot)
+{
+    uint64_t first = log->segments[0]->base, end = sk_segment_end(log->segments[log->count - 1]);
+    if (snapshot >= first && snapshot <= end) return SK_SUCCESS;
+    uint64_t missing = snapshot < first ? first - log->segment_bytes : end;
+    return sk_error(SK_CORRUPT,
+                    "'%s/%020" PRIu64 ".log' is missing: the log has positions %" PRIu64
+                    " to %" PRIu64 ", the newest snapshot is of %" PRIu64,
+                    log->dir, missing, first, end, snapshot);
+}
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -329,6 +340,7 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
 {
     const struct sk_watermark *mark = &store->watermark;
     uint64_t from = snapshot ? snapshot : sk_commitlog_begin(&store->log);
+    SK_TRY(sk_log_reaches(&store->log, from));
     if (!mark->clean) distrust_cache(store, mark->flushed < from ? mark->flushed : from);
 
     struct sk_end end = sk_find_end(&store->log, from, false);

@@ -22,6 +22,10 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind);
 /* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
 uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);
 
+/* SK_CORRUPT, naming the segment that is missing, when the log does not have the place of its newest
+ * snapshot. The log has at least one segment. */
+SK_CHECKED struct sk_status sk_log_reaches(const struct sk_commitlog *log, uint64_t snapshot);
+
 /* SK_CORRUPT when the end lies below what was durable. */
 SK_CHECKED struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_end *end,
                                          uint64_t durable);

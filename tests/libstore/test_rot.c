@@ -269,6 +269,45 @@ START_TEST(missing_pieces_are_named)
 }
 END_TEST
 
+/* Was an assertion, and once a cut of whole segments. */
+START_TEST(a_snapshot_outside_the_log_is_refused)
+{
+    static const struct {
+        const char *gone[3];
+        const char *missing;
+    } rows[] = {
+        /* the last segment, in which the last snapshot lies */
+        {{DIR "/log/00000000000000032768.log"}, "00000000000000032768.log' is missing"},
+        /* the first one, with the older snapshot, when nothing else tells of what is behind it */
+        {{DIR "/log/00000000000000000000.log", DIR "/watermark"},
+         "00000000000000000000.log' is missing"},
+    };
+    for (int i = 0; i < ROWS(rows); i++) {
+        struct toy state;
+        struct sk_span spans[60];
+        struct memory_vfs *disk = small_store(i == 0, &state, spans);
+        struct sk_vfs *vfs = memory_vfs_door(disk);
+        ck_assert_uint_gt(spans[59].end, 32768 + 4096);
+        ck_assert_uint_lt(spans[20].end, 16384);
+        for (int k = 0; k < 3 && rows[i].gone[k]; k++)
+            ck_assert_int_eq(vfs->unlink(vfs, rows[i].gone[k]), 0);
+        int findings;
+        ck_assert(is_told(disk, &findings));
+        size_t len;
+        uint8_t *bytes = memory_vfs_bytes(disk, DIR "/log/00000000000000016384.log", &len);
+        uint32_t sum = sk_crc32c(0, bytes, len);
+
+        struct toy_room room;
+        struct sk_status s = try_open(&room, disk);
+        ck_assert_msg(s.code == SK_CORRUPT && strstr(s.detail, rows[i].missing), "%s",
+                      sk_status_text(&s));
+        bytes = memory_vfs_bytes(disk, DIR "/log/00000000000000016384.log", &len);
+        ck_assert(bytes != NULL && sk_crc32c(0, bytes, len) == sum);
+        memory_vfs_free(disk);
+    }
+}
+END_TEST
+
 static bool count_records(void *arg, const struct sk_record *record)
 {
     struct toy *t = arg;
@@ -312,6 +351,7 @@ static Suite *rot_suite(void)
     tcase_add_test(tc, a_lost_watermark_is_proved_by_the_records);
     tcase_add_test(tc, a_damaged_snapshot_gives_way_to_the_older_one);
     tcase_add_test(tc, missing_pieces_are_named);
+    tcase_add_test(tc, a_snapshot_outside_the_log_is_refused);
     tcase_add_test(tc, dump_shows_records_from_any_place);
     suite_add_tcase(suite, tc);
     return suite;
