@@ -64,7 +64,7 @@ static bool next_counted(struct reader *r, unsigned *number, struct sk_slice *ou
 
 static bool are_fine(const ProtobufCMessageDescriptor *type, struct sk_slice bytes, int depth)
 {
-    struct reader r = {bytes.data, bytes.data + bytes.len};
+    struct reader r = {bytes.data, bytes.len ? bytes.data + bytes.len : bytes.data};
     unsigned number;
     struct sk_slice value;
     while (next_counted(&r, &number, &value)) {
