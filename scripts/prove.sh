@@ -17,11 +17,12 @@ powercut | 4 min  | the power cut at every operation, every image that the sync 
 kill9    | 5 min  | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
 model    | 2 min  | the state machine against a naive model: 1,000,000 operations, and 500,000 that nobody saw before
 mutants  | 10 min | small bugs, one after the other: every one is caught by the suites that are there for it
+fuzz     | 60 min | every fuzz target, FUZZ_SECONDS (600) each: nothing breaks, leaks or grows
 '
 
 build() {
     cmake --preset "$1" >/dev/null
-    cmake --build --preset "$1" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
+    cmake --build --preset "$@" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
 }
 
 prove_kill9() {
@@ -53,6 +54,11 @@ prove_model() {
 
 prove_mutants() {
     python3 tests/mutants/run.py
+}
+
+prove_fuzz() {
+    build fuzz --target fuzzers
+    tests/fuzz/run.py build/fuzz/bin --seconds "${FUZZ_SECONDS:-600}" --jobs 2
 }
 
 names() { sed -n 's/^\([a-z0-9_]*\) *|.*/\1/p' <<<"$proofs"; }

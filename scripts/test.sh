@@ -2,7 +2,7 @@
 # test.sh - install what tests need, build, run every suite.
 #
 #   scripts/test.sh            everything: what CI runs
-#   scripts/test.sh --quick    without the official clients and without clang
+#   scripts/test.sh --quick    without the official clients, clang and fuzzing
 #   scripts/test.sh -R NAME    only the tests whose name matches (ctest -R), sanitizer build
 #
 # The suites run in the asan build (AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer),
@@ -34,7 +34,7 @@ build() {
     say "build $1"
     cmake --preset "$1" >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
     rm -f build-configure.log
-    cmake --build --preset "$1" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
+    cmake --build --preset "$@" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
 }
 
 build asan
@@ -61,5 +61,9 @@ if [ "$quick" = no ]; then
     build tsan
     say "unit suites, TSan"
     ctest --preset tsan -j2 -L unit -E "broker.state.model|clients.parse"
+
+    build fuzz --target fuzzers
+    say "fuzz targets, ${FUZZ_SECONDS:-60} s each, two at a time"
+    tests/fuzz/run.py build/fuzz/bin --seconds "${FUZZ_SECONDS:-60}" --jobs 2
 fi
 say "all passed"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
 static int run_file(const char *dir, const char *name)
 {
@@ -26,6 +27,7 @@ static int run_file(const char *dir, const char *name)
 int main(int argc, char **argv)
 {
     int files = 0, failed = 0;
+    if (LLVMFuzzerInitialize) LLVMFuzzerInitialize(&argc, &argv);
     DIR *dir = argc == 2 ? opendir(argv[1]) : NULL;
     if (!dir) {
         fprintf(stderr, "usage: %s DIRECTORY (of inputs)\n", argv[0]);
