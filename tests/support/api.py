@@ -101,26 +101,30 @@ class Client:
     def __exit__(self, *_):
         self.channel.close()
 
+    def _call(self, name, kind):
+        method = method_of(name)
+        response = message_factory.GetMessageClass(method.output_type)
+        return getattr(self.channel, kind)(f"/{method.containing_service.full_name}/{method.name}",
+                                           response_deserializer=response.FromString)
+
     def unary(self, name, request, metadata=None, timeout=TIMEOUT_S):
         """All responses of a unary or server-streaming method."""
-        method = method_of(name)
-        kind = message_factory.GetMessageClass(method.output_type)
-        make = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
-        call = make(f"/{method.containing_service.full_name}/{method.name}",
-                    response_deserializer=kind.FromString)
+        streaming = method_of(name).server_streaming
+        call = self._call(name, "unary_stream" if streaming else "unary_unary")
         metadata = self.metadata if metadata is None else metadata
         done = call(pack(name, request), metadata=metadata, timeout=timeout)
-        return list(done) if method.server_streaming else [done]
+        return list(done) if streaming else [done]
+
+    def begin(self, name, request, timeout=TIMEOUT_S):
+        """A server-streaming call under way: an iterator of responses that can be cancelled."""
+        return self._call(name, "unary_stream")(pack(name, request), metadata=self.metadata,
+                                                timeout=timeout)
 
     def stream(self, name, requests, metadata=None, timeout=TIMEOUT_S):
         """A bidi stream: an iterator of responses; `requests` may be any iterable."""
-        method = method_of(name)
-        kind = message_factory.GetMessageClass(method.output_type)
-        call = self.channel.stream_stream(f"/{method.containing_service.full_name}/{method.name}",
-                                          response_deserializer=kind.FromString)
         metadata = self.metadata if metadata is None else metadata
-        return call((pack(name, request) for request in requests), metadata=metadata,
-                    timeout=timeout)
+        return self._call(name, "stream_stream")((pack(name, request) for request in requests),
+                                                 metadata=metadata, timeout=timeout)
 
     def is_serving(self, service=""):
         [answer] = self.unary("grpc.health.v1.Health/Check", {"service": service})

@@ -8,11 +8,13 @@
         broker.start()                  # same ports, same data
 
 Every process listens on ports of the kernel's choice, writes NAME.log into the folder and dies
-with the test. When the `with` block fails, the ends of all logs are printed. Start processes from
+with the test. A server that ends before the test ends it, or whose log has a sanitizer's report,
+fails the test. When the `with` block fails, the ends of all logs are printed. Start processes from
 the main thread only: the kernel ties "die with the test" to the thread that started them.
 """
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from pathlib import Path
 READY_S = 30
 STOP_S = 30
 LOG_LINES = 40
+REPORT_LINES = 150
+REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: \w+Sanitizer|: runtime error: ")
 ANY_PORT = "127.0.0.1:0"
 
 _libc = ctypes.CDLL(None)
@@ -54,6 +58,13 @@ def tail(path, lines=LOG_LINES):
     return "".join(Path(path).read_text(errors="replace").splitlines(True)[-lines:])
 
 
+def report(path):
+    """The log from its first sanitizer's report on; '' if there is none."""
+    lines = Path(path).read_text(errors="replace").splitlines(True)
+    first = next((k for k, line in enumerate(lines) if REPORT.search(line)), len(lines))
+    return "".join(lines[first:first + REPORT_LINES])
+
+
 class Server:
     """One server process. After start(), `ready` has the words of its ready line:
     {"listen": "127.0.0.1:4711", "listen-tls": …}."""
@@ -69,7 +80,11 @@ class Server:
             begin = log.tell()
             log.write(f"--- {' '.join(self.command)}\n".encode())
             self._process = spawn(self.command, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(f"{self.name} is ready", lambda: self._find_ready(begin), READY_S)
+        try:
+            wait_until(f"{self.name} is ready", lambda: self._find_ready(begin), READY_S)
+        except Exception:
+            self.discard()
+            raise
         self._pin_ports()
         return self
 
@@ -108,15 +123,30 @@ class Server:
 
     def stop(self):
         """SIGTERM; the server must end by itself, with 0."""
-        self._process.terminate()
-        status = self._process.wait(STOP_S)
-        if status != 0:
-            raise RuntimeError(f"{self.name} stopped with {status}:\n{tail(self.log)}")
+        self._end(self._process.terminate, 0, "stopped with")
 
     def kill(self):
         """kill -9"""
-        self._process.kill()
-        self._process.wait()
+        self._end(self._process.kill, -signal.SIGKILL, "had ended with")
+
+    def _end(self, how, wanted, complaint):
+        how()  # Does nothing to one that has ended: its own status remains, and is not the wanted one.
+        status = self._process.wait(STOP_S)
+        self._process = None
+        if status != wanted or report(self.log):
+            raise RuntimeError(f"{self.name} {complaint} {status}:\n{report(self.log) or tail(self.log)}")
+
+    def finish(self):
+        """Stops it, unless the test has."""
+        if self._process is not None:
+            self.stop()
+
+    def discard(self):
+        """Without questions."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
 
 class Cluster:
@@ -134,15 +164,14 @@ class Cluster:
         """When all went well, every server must also end well: leaks show there."""
         try:
             for server in reversed(self.servers):
-                if server.alive and not error:
-                    server.stop()
+                if not error:
+                    server.finish()
         except Exception:
             error = True
             raise
         finally:
             for server in self.servers:
-                if server.alive:
-                    server.kill()
+                server.discard()
             if error:
                 self.print_logs()
 
@@ -190,4 +219,4 @@ class Cluster:
     def print_logs(self):
         for server in self.servers:
             print(f"\n=== {server.log.name} (last {LOG_LINES} lines)\n{tail(server.log)}",
-                  file=sys.stderr)
+                  report(server.log), file=sys.stderr)

@@ -1,4 +1,6 @@
 """cluster.py against a program that only pretends to be a server."""
+import os
+import signal
 import stat
 import subprocess
 import sys
@@ -19,8 +21,12 @@ def bind(option):
 if "--broken" in sys.argv:
     sys.exit("cannot start: broken")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3 if "--stubborn" in sys.argv else 0))
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(66))
 plain, tls = bind("--listen"), bind("--listen-tls")
 print("starting", file=sys.stderr)
+if "--racy" in sys.argv:
+    print("WARNING: ThreadSanitizer: data race (pid=1)")
+    print("  Write of size 4")
 print("ready", "listen=" + plain[1], "listen-tls=" + tls[1], flush=True)
 signal.pause()
 """
@@ -71,6 +77,24 @@ class ClusterTest(unittest.TestCase):
             with Cluster(self.folder, self.folder) as cluster:
                 cluster.namesrv("ns-1", "--stubborn")
 
+    def test_a_server_that_ends_early_fails_the_test(self):
+        with self.assertRaisesRegex(RuntimeError, "stopped with 66"):
+            with Cluster(self.folder, self.folder) as cluster:
+                end_early(cluster.namesrv("ns-1"))
+
+    def test_who_kills_a_dead_server_is_told_so(self):
+        with Cluster(self.folder, self.folder) as cluster:
+            server = cluster.namesrv("ns-1")
+            end_early(server)
+            with self.assertRaisesRegex(RuntimeError, "had ended with 66"):
+                server.kill()
+
+    def test_a_sanitizers_report_fails_the_test_whatever_the_status(self):
+        for end in ("stop", "kill", "finish"):
+            with self.assertRaisesRegex(RuntimeError, "Write of size 4"):
+                with Cluster(self.folder, self.folder) as cluster:
+                    getattr(cluster.namesrv("ns-1", "--racy"), end)()
+
     def test_servers_die_with_the_test(self):
         script = ("import os, sys; from cluster import Cluster; "
                   f"server = Cluster({str(self.folder)!r}, {str(self.folder)!r}).namesrv('ns-1'); "
@@ -78,6 +102,11 @@ class ClusterTest(unittest.TestCase):
         done = subprocess.run([sys.executable, "-c", script], cwd=HERE, capture_output=True)
         pid = int(done.stdout)
         wait_until("the server is gone", lambda: not running(pid), 10)
+
+
+def end_early(server):
+    os.kill(server.pid, signal.SIGUSR1)
+    wait_until("it has ended", lambda: not server.alive, 10)
 
 
 def running(pid):
