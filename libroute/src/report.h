@@ -28,7 +28,7 @@ struct member_view {
     struct report *report; /* owns one reference */
     bool suspect;
 };
-sk_route_snapshot *snapshot_new(uint64_t epoch, size_t count);
+sk_route_snapshot *snapshot_new(size_t count);
 struct member_view *snapshot_members(sk_route_snapshot *snapshot);
 
 #endif

@@ -9,16 +9,14 @@
 
 struct sk_route_snapshot {
     _Atomic size_t refs;
-    uint64_t epoch;
     size_t count;
     struct member_view members[];
 };
 
-sk_route_snapshot *snapshot_new(uint64_t epoch, size_t count)
+sk_route_snapshot *snapshot_new(size_t count)
 {
     sk_route_snapshot *s = sk_zalloc(1, sizeof *s + count * sizeof s->members[0]);
     atomic_init(&s->refs, 1);
-    s->epoch = epoch;
     s->count = count;
     return s;
 }
@@ -44,11 +42,6 @@ void sk_route_unref(sk_route_snapshot *s)
 void sk_route_unref_p(sk_route_snapshot **snapshot)
 {
     sk_route_unref(*snapshot);
-}
-
-uint64_t sk_route_epoch(const sk_route_snapshot *snapshot)
-{
-    return snapshot->epoch;
 }
 
 size_t sk_route_count(const sk_route_snapshot *snapshot)

@@ -42,10 +42,9 @@ struct sk_route_table {
     struct sk_route_limits limits;
     _Atomic uint64_t sessions;
     struct sk_mutex lock;   /* of writers */
-    struct member *members; /* guarded by lock, as the next four; sorted by key */
+    struct member *members; /* guarded by lock, as the next three; sorted by key */
     size_t count, room;
     size_t bytes;
-    uint64_t epoch;
     struct slot slots[2];
     _Atomic unsigned active;
     struct {
@@ -87,7 +86,7 @@ static void put_in_force(sk_route_table *t, sk_route_snapshot *fresh)
 
 static void publish(sk_route_table *t) SK_REQUIRES(t->lock)
 {
-    sk_route_snapshot *fresh = snapshot_new(++t->epoch, t->count);
+    sk_route_snapshot *fresh = snapshot_new(t->count);
     struct member_view *views = snapshot_members(fresh);
     for (size_t i = 0; i < t->count; i++)
         views[i] = (struct member_view){.report = report_ref(t->members[i].report),
@@ -123,7 +122,7 @@ sk_route_table *sk_route_table_new(const struct sk_route_limits *limits,
         .expiry_ms = or_else(l->expiry_ms, 120000),
     };
     sk_mutex_init(&t->lock);
-    t->slots[0].snapshot = snapshot_new(0, 0);
+    t->slots[0].snapshot = snapshot_new(0);
     return t;
 }
 

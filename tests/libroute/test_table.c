@@ -211,6 +211,23 @@ START_TEST(within_an_incarnation_the_newest_stream_speaks)
 }
 END_TEST
 
+START_TEST(a_broker_that_moved_is_published_whatever_its_version)
+{
+    const struct sk_route_address elsewhere[] = {{SK_SLICE("there"), here.port}, {here.host, 1}};
+    struct sk_route_broker b = broker_a(1, 1);
+    uint64_t session = add(b);
+    for (size_t i = 0; i < 2; i++) {
+        b.plain.addresses = &elsewhere[i];
+        ck_assert(sk_ok(sk_route_table_report(table, session, &b)));
+        sk_route_snapshot *now = sk_route_acquire(table);
+        const struct sk_route_address *held = sk_route_at(now, 0).broker->plain.addresses;
+        ck_assert(sk_slice_eq(held->host, elsewhere[i].host));
+        ck_assert_int_eq(held->port, elsewhere[i].port);
+        sk_route_unref(now);
+    }
+}
+END_TEST
+
 START_TEST(sets_and_clusters_are_kept_apart)
 {
     struct sk_route_broker a = broker_a(1, 1), replica = a, other = a;
@@ -342,6 +359,10 @@ static void spoil_count(struct sk_route_broker *b)
 {
     b->topic_count = 3;
 }
+static void spoil_groups(struct sk_route_broker *b)
+{
+    b->group_count = 2;
+}
 
 static const struct {
     void (*spoil)(struct sk_route_broker *);
@@ -358,11 +379,12 @@ static const struct {
     {spoil_scheme, SK_INVALID, "endpoints: the scheme must be IPv4, IPv6 or a domain name"},
     {spoil_topics, SK_INVALID, "topic 't' is reported twice"},
     {spoil_count, SK_FULL, "3 topics in one report; this name server takes 2"},
+    {spoil_groups, SK_FULL, "2 ordered groups in one report; this name server takes 1"},
 };
 
 START_TEST(bad_reports_are_refused_and_change_nothing)
 {
-    struct sk_route_limits limits = {.name_bytes = 10, .topics = 2};
+    struct sk_route_limits limits = {.name_bytes = 10, .topics = 2, .groups = 1};
     sk_route_table *t = sk_route_table_new(&limits, &fake);
     struct sk_route_broker b = broker_a(1, 1);
     refused[_i].spoil(&b);
@@ -489,6 +511,7 @@ static Suite *table_suite(void)
     tcase_add_test(tc, a_suspect_is_readable_only_until_heard_again);
     tcase_add_test(tc, an_older_incarnation_never_overwrites_a_newer_one);
     tcase_add_test(tc, within_an_incarnation_the_newest_stream_speaks);
+    tcase_add_test(tc, a_broker_that_moved_is_published_whatever_its_version);
     tcase_add_test(tc, sets_and_clusters_are_kept_apart);
     tcase_add_test(tc, a_snapshot_never_changes);
     tcase_add_test(tc, a_difference_tells_each_change_once);

@@ -17,17 +17,8 @@ const struct rpc_method *rpc_call_method(const rpc_call *call)
 
 sk_arena *rpc_call_arena(rpc_call *call)
 {
-    if (!call->arena) {
-        call->arena = rpc_server_take_arena(call->server);
-        call->allocator = rpc_arena_allocator(call->arena);
-    }
+    if (!call->arena) call->arena = rpc_server_take_arena(call->server);
     return call->arena;
-}
-
-ProtobufCAllocator *rpc_call_allocator(rpc_call *call)
-{
-    (void)rpc_call_arena(call);
-    return &call->allocator;
 }
 
 bool rpc_call_take_request(rpc_call *call)
@@ -41,11 +32,6 @@ bool rpc_call_take_request(rpc_call *call)
     grpc_byte_buffer_destroy(call->payload);
     call->payload = NULL;
     return true;
-}
-
-struct sk_slice rpc_call_request_bytes(rpc_call *call)
-{
-    return call->request;
 }
 
 const ProtobufCMessage *rpc_call_decode_request(rpc_call *call)

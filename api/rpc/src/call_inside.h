@@ -65,7 +65,6 @@ struct rpc_call {
 
     /* --- the owner's view, made when first asked for */
     sk_arena *arena;
-    ProtobufCAllocator allocator;
     struct sk_slice request;
     const char *peer;
     bool late; /* arrived while the server drains */

@@ -143,9 +143,6 @@ sk_route_snapshot *sk_route_ref(sk_route_snapshot *snapshot); /* returns its arg
 void sk_route_unref(sk_route_snapshot *snapshot);             /* NULL is fine */
 void sk_route_unref_p(sk_route_snapshot **snapshot);          /* for SK_CLEANUP */
 
-/* Grows with every published change. */
-uint64_t sk_route_epoch(const sk_route_snapshot *snapshot);
-
 struct sk_route_member {
     const struct sk_route_broker *broker; /* lives as long as the snapshot */
     bool suspect;

@@ -450,6 +450,59 @@ START_TEST(an_undecodable_message_ends_the_conversation)
 }
 END_TEST
 
+/* The same from the server; what comes after it is not handed over either. */
+static void answer_nonsense(void *owner, rpc_call *call, const echo_request *request)
+{
+    (void)owner;
+    (void)request;
+    ProtobufCMessageUnknownField field = {.tag = 1,
+                                          .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+                                          .len = 1,
+                                          .data = (uint8_t *)(uintptr_t) "\x7f"};
+    echo_response fine = SKUA__TEST__ECHO_RESPONSE__INIT;
+    echo_response broken = SKUA__TEST__ECHO_RESPONSE__INIT;
+    broken.base.unknown_fields = &field;
+    broken.base.n_unknown_fields = 1;
+    rpc_call_write(call, &fine.base);
+    rpc_call_write(call, &broken.base);
+    rpc_call_write(call, &broken.base);
+    rpc_call_finish(call, RPC_OK, NULL);
+}
+
+START_TEST(an_undecodable_answer_ends_the_stream)
+{
+    echo_start(&e, NULL, &(struct echo_handlers){.list = answer_nonsense}, NULL);
+    struct heard h;
+    list(&h, 1, SK_EMPTY);
+    tally_wait(&h.closed, 1);
+    ck_assert_int_eq(h.code, RPC_INTERNAL);
+    ck_assert_ptr_nonnull(strstr(h.detail, "could not be decoded"));
+    ck_assert_uint_eq(h.next_index, 1);
+    heard_done(&h);
+    ck_assert(sk_ok(echo_call(&e, ECHO_SAY, NULL, SK_SLICE("still here"))));
+    echo_stop(&e);
+}
+END_TEST
+
+START_TEST(an_illegal_header_fails_its_stream_only)
+{
+    echo_start(&e, NULL, NULL, NULL);
+    const struct rpc_header bad = {"Upper Case", "x"};
+    struct rpc_options options = {.headers = &bad, .header_count = 1};
+    struct heard h;
+    heard_init(&h);
+    rpc_stream *stream =
+        rpc_stream_open(e.channel, ECHO_METHOD(ECHO_CHAT), &options, NULL, &chat_handler, NULL, &h);
+    ck_assert_ptr_nonnull(stream);
+    tally_wait(&h.closed, 1);
+    ck_assert_int_eq(h.code, RPC_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(h.detail, "METADATA"));
+    heard_done(&h);
+    ck_assert(sk_ok(echo_call(&e, ECHO_SAY, NULL, SK_SLICE("fine"))));
+    echo_stop(&e);
+}
+END_TEST
+
 START_TEST(a_client_freed_with_streams_open)
 {
     struct rpc_server_options options = echo_options(_i);
@@ -484,6 +537,8 @@ static Suite *suite(void)
     tcase_add_loop_test(t, a_conversation, 0, ECHO_LOOPS);
     tcase_add_test(t, a_server_may_end_the_conversation);
     tcase_add_test(t, an_undecodable_message_ends_the_conversation);
+    tcase_add_test(t, an_undecodable_answer_ends_the_stream);
+    tcase_add_test(t, an_illegal_header_fails_its_stream_only);
     tcase_add_loop_test(t, a_client_freed_with_streams_open, 0, ECHO_LOOPS);
     suite_add_tcase(s, t);
     return s;

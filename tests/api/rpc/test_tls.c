@@ -179,6 +179,10 @@ START_TEST(bad_files_are_named)
     struct rpc_channel_options options = {.tls = true, .ca_file = "/no/such/ca.pem"};
     ck_assert_int_eq(rpc_channel_open(client, "127.0.0.1:1", &options, &channel).code,
                      SK_NOT_FOUND);
+    options.ca_file = "/"; /* opens, and cannot be read */
+    s = rpc_channel_open(client, "127.0.0.1:1", &options, &channel);
+    ck_assert_int_eq(s.code, SK_IO);
+    ck_assert_ptr_nonnull(strstr(s.detail, "read '/'"));
     rpc_client_free(client);
 }
 END_TEST

@@ -49,12 +49,6 @@ const struct rpc_method *rpc_call_method(const rpc_call *call);
 /* Memory for as long as the call lives; its budget is the server's call_budget_bytes. */
 sk_arena *rpc_call_arena(rpc_call *call);
 
-/* An allocator on that arena, for protobuf-c. Valid as long as the call. */
-ProtobufCAllocator *rpc_call_allocator(rpc_call *call);
-
-/* The request's serialized bytes, contiguous. Empty for bidi. */
-struct sk_slice rpc_call_request_bytes(rpc_call *call);
-
 /* The first value of a metadata key (lower case), or an empty slice. */
 struct sk_slice rpc_call_metadata(const rpc_call *call, const char *key);
 
