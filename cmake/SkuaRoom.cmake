@@ -22,6 +22,19 @@ function(skua_program name)
   target_link_libraries(${name} PRIVATE ${PROGRAM_DEPENDS} Threads::Threads)
 endfunction()
 
+# skua_sanitized_test(NAME): the test, and every process that it starts, ends at the first report of
+# a sanitizer; tests/support/cluster.py sees to it that a server's end is the test's.
+#
+# Debian's libgrpc and abseil are not built with ThreadSanitizer: it cannot see their locks,
+# only the malloc and memcpy between them. What they hand to us is ordered again where we
+# take it (api/rpc/src/op.h), so our own code stays under watch.
+function(skua_sanitized_test name)
+  if(SKUA_SANITIZE MATCHES thread)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+                 TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1)
+  endif()
+endfunction()
+
 # skua_suite(NAME SOURCES ... DEPENDS ... [LABELS ...]): a Check suite, one CTest entry.
 # NAME mirrors the source path with dots: "libstore.record" tests libstore/record.c.
 function(skua_suite name)
@@ -36,11 +49,5 @@ function(skua_suite name)
     set(SUITE_TIMEOUT 120)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${SUITE_LABELS}" TIMEOUT ${SUITE_TIMEOUT})
-  # Debian's libgrpc and abseil are not built with ThreadSanitizer: it cannot see their locks,
-  # only the malloc and memcpy between them. What they hand to us is ordered again where we
-  # take it (api/rpc/src/op.h), so our own code stays under watch.
-  if(SKUA_SANITIZE MATCHES thread)
-    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
-                 TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1)
-  endif()
+  skua_sanitized_test(${name})
 endfunction()

@@ -18,6 +18,8 @@ kill9    | 5 min  | 200 rounds of kill -9 under load: nothing acknowledged is lo
 model    | 2 min  | the state machine against a naive model: 1,000,000 operations, and 500,000 that nobody saw before
 mutants  | 10 min | small bugs, one after the other: every one is caught by the suites that are there for it
 fuzz     | 60 min | every fuzz target, FUZZ_SECONDS (600) each: nothing breaks, leaks or grows
+tsan     | 12 min | unit, process and official-client suites under ThreadSanitizer, three times over
+soak     | 22 min | twenty minutes of a steady life with comings and goings: nothing grows, nothing is lost
 '
 
 build() {
@@ -59,6 +61,23 @@ prove_mutants() {
 prove_fuzz() {
     build fuzz --target fuzzers
     tests/fuzz/run.py build/fuzz/bin --seconds "${FUZZ_SECONDS:-600}" --jobs 2
+}
+
+# A rare race needs more than one chance: the suites with threads run three times.
+prove_tsan() {
+    build tsan
+    local threaded=(-L 'unit|process' -E 'broker.state.model|clients.parse')
+    ctest --test-dir build/tsan -j2 "${threaded[@]}" --repeat until-fail:3 --output-on-failure
+    tests/clients/install.sh >/dev/null
+    ctest --test-dir build/tsan -L clients --output-on-failure
+    echo "no race in three runs of $(ctest --test-dir build/tsan -N "${threaded[@]}" | tail -1 | tr -dc 0-9)" \
+         "suites and in the official clients' scenarios"
+}
+
+prove_soak() {
+    build release
+    tests/clients/install.sh >/dev/null
+    python3 tests/process/soak.py build/release/bin 1200 node,python,go,java
 }
 
 names() { sed -n 's/^\([a-z0-9_]*\) *|.*/\1/p' <<<"$proofs"; }

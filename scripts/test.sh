@@ -6,19 +6,22 @@
 #   scripts/test.sh -R NAME    only the tests whose name matches (ctest -R), sanitizer build
 #
 # The suites run in the asan build (AddressSanitizer, LeakSanitizer, UndefinedBehaviorSanitizer),
-# the process and official-client tests on the same instrumented servers; the core once more
-# under ThreadSanitizer. gcc and clang both build it with warnings as errors.
+# the process and official-client tests on the same instrumented servers; then unit and process suites
+# and one exchange of the official clients under ThreadSanitizer (`scripts/prove.sh tsan`: all of
+# them). gcc and clang both build it with warnings as errors.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/packages.sh
 
+# Nothing to race in these, and they take their time.
+one_threaded='broker.state.model|clients.parse'
 quick=no
 filter=()
 while [ $# -gt 0 ]; do
     case "$1" in
     --quick) quick=yes ;;
     -R) filter=(-R "$2"); shift ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
     esac
     shift
 done
@@ -59,8 +62,10 @@ if [ "$quick" = no ]; then
     ctest --preset asan -L clients
 
     build tsan
-    say "unit suites, TSan"
-    ctest --preset tsan -j2 -L unit -E "broker.state.model|clients.parse"
+    say "unit and process suites, TSan"
+    ctest --preset tsan -j2 -L 'unit|process' -E "$one_threaded"
+    say "official clients against servers under TSan"
+    ctest --preset tsan -R '^clients.dev$'
 
     build fuzz --target fuzzers
     say "fuzz targets, ${FUZZ_SECONDS:-60} s each, two at a time"
