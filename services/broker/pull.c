@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "deliver.h"
+#include "digest.h"
 #include "request.h"
 
 struct pull {
@@ -103,7 +104,12 @@ static void deliver_one(struct pull *p)
 {
     struct sk_verdict ok = SK_GRANTED;
     struct sk_ready_message message;
-    struct sk_delivery about = {.queue = p->queue, .offset = p->offset, .attempt = 1};
+    struct sk_delivery about = {
+        .queue = p->queue,
+        .offset = p->offset,
+        .attempt = 1,
+        .crc32 = sk_digest_knows_crc32(p->caller.asker.language),
+    };
     enum sk_deliver_result result =
         sk_deliver_read(p->broker, p->call, p->store_queue, &p->filter, &about, &message);
     p->offset++;

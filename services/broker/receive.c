@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "deliver.h"
+#include "digest.h"
 #include "receipt.h"
 #include "request.h"
 
@@ -27,6 +28,7 @@ struct receive {
     uint64_t invisible_ms;
     uint32_t first_queue;
     size_t want;
+    bool crc32; /* the client can verify one */
 
     bool cancelled; /* guarded by the ledger's lock */
     struct sk_chosen *chosen;
@@ -181,6 +183,7 @@ static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen
         .offset = chosen->offset,
         .attempt = chosen->attempt,
         .invisible_ms = r->invisible_ms,
+        .crc32 = r->crc32,
     };
     return sk_deliver_read(r->broker, r->call, chosen->store_queue, &r->filter, &about, out);
 }
@@ -299,6 +302,7 @@ static struct sk_verdict check_request(struct receive *r)
     SK_GRANT(sk_group_of(r->call, &r->caller, request->group, &r->group_name));
     SK_GRANT(sk_check_batch(r->broker, request->batch_size, &r->want));
     SK_GRANT(sk_check_filter(r->call, request->filter_expression, &r->filter));
+    r->crc32 = sk_digest_knows_crc32(r->caller.asker.language);
     return check_duration(r);
 }
 

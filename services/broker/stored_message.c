@@ -98,7 +98,7 @@ bool sk_stored_parse(struct sk_slice payload, struct sk_stored_message *out)
 /* --- the splice ------------------------------------------------------------------------------ */
 
 enum { RESPONSE_MESSAGE = 2, MESSAGE_SYSTEM = 3 };
-enum { MD5 = 2, IDENTITY = 1 };
+enum { IDENTITY = 1 };
 enum { SCALAR_MAX = 2 + 10, TEXT_HEAD_MAX = 2 + 5 };
 
 static size_t suffix_room(const struct sk_stored_message *m, const struct sk_delivery *d)
@@ -109,20 +109,20 @@ static size_t suffix_room(const struct sk_stored_message *m, const struct sk_del
            + 3 * TEXT_HEAD_MAX + d->store_host.len + d->receipt_handle.len + m->born_host.len;
 }
 
-static uint8_t *put_digest(uint8_t *out, struct sk_slice body)
+static uint8_t *put_digest(uint8_t *out, struct sk_slice body, bool crc32)
 {
-    char text[SK_DIGEST_TEXT];
-    sk_digest_md5(body, text);
-    out = sk_wire_put_head(out, 4, 2 + 2 + sizeof text);
-    out = sk_wire_put_int(out, 1, MD5);
-    return sk_wire_put_bytes(out, 2, sk_slice_of(text, sizeof text));
+    struct sk_digest digest;
+    sk_digest_of(body, crc32, &digest);
+    out = sk_wire_put_head(out, 4, 2 + 2 + digest.len);
+    out = sk_wire_put_int(out, 1, digest.type);
+    return sk_wire_put_bytes(out, 2, sk_slice_of(digest.text, digest.len));
 }
 
 /* Zero values are written too: each has to win over what the client may have put there. */
 static uint8_t *put_suffix(uint8_t *out, const struct sk_stored_message *m,
                            const struct sk_delivery *d)
 {
-    out = put_digest(out, m->body);
+    out = put_digest(out, m->body, d->crc32);
     out = sk_wire_put_int(out, 5, m->encoding ? (unsigned)m->encoding : IDENTITY);
     out = sk_wire_put_int(out, 6, (unsigned)m->type);
     if (m->add_born_time) out = sk_wire_put_time(out, 7, m->arrival_ms);

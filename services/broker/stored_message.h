@@ -50,6 +50,7 @@ struct sk_delivery {
     uint64_t offset;
     uint32_t attempt;
     uint64_t invisible_ms; /* 0: not told */
+    bool crc32;            /* this client can verify one */
 };
 
 struct sk_spliced {

@@ -35,3 +35,10 @@ uint32_t sk_crc32c(uint32_t seed, const void *data, size_t len)
     leave_vector_code();
     return ~raw;
 }
+
+uint32_t sk_crc32(uint32_t seed, const void *data, size_t len)
+{
+    uint32_t crc = crc32_gzip_refl(seed, data, len);
+    leave_vector_code();
+    return crc;
+}

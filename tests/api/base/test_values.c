@@ -171,6 +171,8 @@ START_TEST(crc32c_gives_the_known_answers)
     uint8_t block[32];
     ck_assert_uint_eq(sk_crc32c(0, "123456789", 9), 0xe3069283);
     ck_assert_uint_eq(sk_crc32c(0, "", 0), 0);
+    ck_assert_uint_eq(sk_crc32(0, "123456789", 9), 0xcbf43926);
+    ck_assert_uint_eq(sk_crc32(sk_crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
     memset(block, 0, sizeof block);
     ck_assert_uint_eq(sk_crc32c(0, block, 32), 0x8a9136aa);
     memset(block, 0xff, sizeof block);

@@ -128,10 +128,10 @@ START_TEST(the_server_says_what_only_it_may_say)
     rmq_message *m = make_message();
     rmq_message *got = deliver(m, &DELIVERY);
     rmq_system_properties *g = got->system_properties;
-    char md5[SK_DIGEST_TEXT];
-    sk_digest_md5(sk_proto_slice(m->body), md5);
+    struct sk_digest md5;
+    sk_digest_of(sk_proto_slice(m->body), false, &md5);
     ck_assert_int_eq(g->body_digest->type, RMQ_DIGEST_TYPE_MD5);
-    ck_assert(sk_slice_eq(sk_slice_of_text(g->body_digest->checksum), sk_slice_of(md5, 32)));
+    ck_assert(sk_slice_eq(sk_slice_of_text(g->body_digest->checksum), sk_slice_of(md5.text, 32)));
     ck_assert_int_eq(g->body_encoding, RMQ_ENCODING_IDENTITY); /* never UNSPECIFIED */
     ck_assert_int_eq(g->message_type, RMQ_MESSAGE_TYPE_NORMAL);
     ck_assert_int_eq(g->born_timestamp->seconds, 1763700000);
@@ -226,11 +226,37 @@ START_TEST(damaged_payloads_are_no_messages)
 }
 END_TEST
 
-START_TEST(md5_is_that_of_the_standard)
+static void check_digest(const char *body, bool crc32, unsigned type, const char *text)
 {
-    char text[SK_DIGEST_TEXT];
-    sk_digest_md5(SK_SLICE("abc"), text);
-    ck_assert(sk_slice_eq(sk_slice_of(text, 32), SK_SLICE("900150983CD24FB0D6963F7D28E17F72")));
+    struct sk_digest digest;
+    sk_digest_of(sk_slice_of_text(body), crc32, &digest);
+    ck_assert_uint_eq(digest.type, type);
+    ck_assert(sk_slice_eq(sk_slice_of(digest.text, digest.len), sk_slice_of_text(text)));
+}
+
+START_TEST(digests_are_those_of_the_standards)
+{
+    check_digest("abc", false, RMQ_DIGEST_TYPE_MD5, "900150983CD24FB0D6963F7D28E17F72");
+    check_digest("123456789", true, RMQ_DIGEST_TYPE_CRC32, "CBF43926");
+}
+END_TEST
+
+/* Java, Go and C# would leave its zero away, Python and C++ not: 0A2F70ED. */
+START_TEST(a_crc32_that_clients_write_differently_is_not_given)
+{
+    check_digest("m-30", true, RMQ_DIGEST_TYPE_MD5, "5B5EF32F23508263405FA1A7486B1638");
+    check_digest("", true, RMQ_DIGEST_TYPE_MD5, "D41D8CD98F00B204E9800998ECF8427E");
+}
+END_TEST
+
+START_TEST(only_clients_that_compare_hex_get_a_crc32)
+{
+    static const char *const yes[] = {"JAVA", "GO", "PYTHON", "CPP", "DOTNET", "C"};
+    static const char *const no[] = {"HTTP", "NODE_JS", "RUST", "java", "PHP", "", "JAVA "};
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
+        ck_assert_msg(sk_digest_knows_crc32(sk_slice_of_text(yes[i])), "%s", yes[i]);
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        ck_assert_msg(!sk_digest_knows_crc32(sk_slice_of_text(no[i])), "%s", no[i]);
 }
 END_TEST
 
@@ -245,7 +271,9 @@ static Suite *make_suite(void)
     tcase_add_test(c, born_fields_of_the_client_are_kept);
     tcase_add_test(c, a_message_without_system_properties_can_be_told);
     tcase_add_test(c, damaged_payloads_are_no_messages);
-    tcase_add_test(c, md5_is_that_of_the_standard);
+    tcase_add_test(c, digests_are_those_of_the_standards);
+    tcase_add_test(c, a_crc32_that_clients_write_differently_is_not_given);
+    tcase_add_test(c, only_clients_that_compare_hex_get_a_crc32);
     suite_add_tcase(suite, c);
     return suite;
 }
