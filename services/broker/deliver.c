@@ -7,12 +7,9 @@
 enum { COPY_BELOW = 2048 };
 
 static bool read_message(sk_broker *broker, uint32_t store_queue, uint64_t offset,
-                         struct sk_pinned *pinned, struct sk_stored_message *out)
+                         uint64_t position, struct sk_pinned *pinned, struct sk_stored_message *out)
 {
-    sk_store *store = sk_ledger_store(broker->ledger);
-    struct sk_index_entry entry;
-    if (sk_store_lookup(store, store_queue, offset, 1, &entry) != 1) return false;
-    struct sk_status status = sk_store_read(store, entry.position, pinned);
+    struct sk_status status = sk_store_read(sk_ledger_store(broker->ledger), position, pinned);
     if (sk_ok(status) && !sk_stored_parse(pinned->record.payload, out)) {
         sk_unpin(pinned->pin);
         status = sk_error(SK_CORRUPT, "the record is intact, but is no message");
@@ -20,7 +17,7 @@ static bool read_message(sk_broker *broker, uint32_t store_queue, uint64_t offse
     if (sk_ok(status)) return true;
     if (status.code != SK_NOT_FOUND) {
         sk_log_status(SK_ERROR, "message cannot be read", status, sk_u64("queue", store_queue),
-                      sk_u64("offset", offset), sk_u64("position", entry.position));
+                      sk_u64("offset", offset), sk_u64("position", position));
     }
     return false;
 }
@@ -47,11 +44,12 @@ void sk_deliver_write(rpc_call *call, const struct sk_ready_message *message)
 }
 
 enum sk_deliver_result sk_deliver_read(sk_broker *broker, rpc_call *call, uint32_t store_queue,
+                                       const struct sk_index_entry *entry,
                                        const struct sk_tag_filter *filter,
                                        struct sk_delivery *about, struct sk_ready_message *out)
 {
     struct sk_pinned pinned;
-    if (!read_message(broker, store_queue, about->offset, &pinned, &out->stored)) {
+    if (!read_message(broker, store_queue, about->offset, entry->position, &pinned, &out->stored)) {
         return SK_DELIVER_FAILED;
     }
     bool tls = broker->tls_host && rpc_call_is_tls(call);

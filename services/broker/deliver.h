@@ -20,9 +20,10 @@ struct sk_ready_message {
     void *pin;
 };
 
-/* Read one message. `about` is filled in but for store_host and store_ms. What is READY has to be
- * written. */
+/* Read the message at an entry of a store queue's index. `about` is filled in but for store_host
+ * and store_ms. What is READY has to be written. */
 enum sk_deliver_result sk_deliver_read(sk_broker *broker, rpc_call *call, uint32_t store_queue,
+                                       const struct sk_index_entry *entry,
                                        const struct sk_tag_filter *filter,
                                        struct sk_delivery *about, struct sk_ready_message *out);
 

@@ -100,7 +100,7 @@ static void answer_empty(struct pull *p)
 
 /* --- PullMessage: reading -------------------------------------------------------------------- */
 
-static void deliver_one(struct pull *p)
+static void deliver_one(struct pull *p, const struct sk_index_entry *entry)
 {
     struct sk_verdict ok = SK_GRANTED;
     struct sk_ready_message message;
@@ -111,7 +111,7 @@ static void deliver_one(struct pull *p)
         .crc32 = sk_digest_knows_crc32(p->caller.asker.language),
     };
     enum sk_deliver_result result =
-        sk_deliver_read(p->broker, p->call, p->store_queue, &p->filter, &about, &message);
+        sk_deliver_read(p->broker, p->call, p->store_queue, entry, &p->filter, &about, &message);
     p->offset++;
     if (result != SK_DELIVER_READY) return; /* not wanted, or not readable: the others go on */
     if (p->written == 0) write_status(p, &ok);
@@ -140,7 +140,7 @@ static void read_messages(struct pull *p, uint64_t visible)
         if (count == 0 && p->offset >= visible) return;
         for (size_t i = 0; i < count && p->written < p->want; i++) {
             if (may_match(p, entries[i].tag_hash)) {
-                deliver_one(p);
+                deliver_one(p, &entries[i]);
             } else {
                 p->offset++;
             }

@@ -168,6 +168,7 @@ static void acknowledge(struct receive *r, const struct sk_lease *leases, size_t
 }
 
 static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen *chosen,
+                                       const struct sk_index_entry *entry,
                                        struct sk_ready_message *out)
 {
     struct sk_receipt receipt = {.broker = r->broker->name,
@@ -185,7 +186,40 @@ static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen
         .invisible_ms = r->invisible_ms,
         .crc32 = r->crc32,
     };
-    return sk_deliver_read(r->broker, r->call, chosen->store_queue, &r->filter, &about, out);
+    return sk_deliver_read(r->broker, r->call, chosen->store_queue, entry, &r->filter, &about, out);
+}
+
+/* How many of the chosen stand in a row in one queue: their index entries are looked up at once. */
+static size_t row_of(const struct sk_chosen *chosen, size_t count)
+{
+    size_t n = 1;
+    while (n < count && chosen[n].store_queue == chosen[0].store_queue &&
+           chosen[n].offset == chosen[0].offset + n) {
+        n++;
+    }
+    return n;
+}
+
+enum { ROW_MAX = 64 };
+
+/* The index entries of chosen[begin] to chosen[end - 1]; none if retention took that one away. */
+struct row {
+    struct sk_index_entry entries[ROW_MAX];
+    size_t begin, end, found;
+};
+
+/* The entry of chosen[i]; i goes up by one from call to call. */
+static const struct sk_index_entry *entry_of(struct receive *r, size_t i, struct row *row)
+{
+    if (i == row->end) {
+        size_t left = r->chosen_count - i < ROW_MAX ? r->chosen_count - i : ROW_MAX;
+        const struct sk_chosen *first = &r->chosen[i];
+        row->found = sk_store_lookup(sk_ledger_store(r->broker->ledger), first->store_queue,
+                                     first->offset, row_of(first, left), row->entries);
+        row->begin = i;
+        row->end = i + (row->found ? row->found : 1);
+    }
+    return row->found ? &row->entries[i - row->begin] : NULL;
 }
 
 /* Write what can be read and is wanted, and keep only that in r->chosen. OK goes first, but not
@@ -195,11 +229,14 @@ static void deliver_all(struct receive *r)
 {
     struct sk_verdict ok = SK_GRANTED;
     struct sk_lease unwanted[SK_RECEIVE_MAX];
+    struct row row = {.end = 0};
     size_t unwanted_count = 0, kept = 0;
     for (size_t i = 0; i < r->chosen_count; i++) {
         struct sk_chosen chosen = r->chosen[i];
         struct sk_ready_message message;
-        enum sk_deliver_result result = read_one(r, &chosen, &message);
+        const struct sk_index_entry *entry = entry_of(r, i, &row);
+        if (!entry) continue;
+        enum sk_deliver_result result = read_one(r, &chosen, entry, &message);
         if (result == SK_DELIVER_MISMATCH) unwanted[unwanted_count++] = lease_of(r, &chosen);
         if (result != SK_DELIVER_READY) continue;
         if (kept == 0) write_status(r, &ok);

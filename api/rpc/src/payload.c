@@ -41,15 +41,36 @@ static grpc_slice slice_of_piece(const struct rpc_piece *piece)
     return len ? grpc_slice_from_copied_buffer(data, len) : grpc_empty_slice();
 }
 
-grpc_byte_buffer *rpc_payload_gather(const struct rpc_piece *pieces, size_t count, size_t *len)
+/* All pieces are copied: one slice costs less than many. */
+static grpc_byte_buffer *gather_copies(const struct rpc_piece *pieces, size_t count, size_t len)
 {
-    grpc_slice few[16];
-    grpc_slice *slices = count <= 16 ? few : sk_zalloc(count, sizeof *slices);
+    grpc_slice slice = grpc_slice_malloc(len);
+    uint8_t *to = GRPC_SLICE_START_PTR(slice);
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].bytes.len == 0) continue;
+        memcpy(to, pieces[i].bytes.data, pieces[i].bytes.len);
+        to += pieces[i].bytes.len;
+    }
+    return wrap(slice);
+}
+
+static bool all_are_copied(const struct rpc_piece *pieces, size_t count, size_t *len)
+{
+    bool copied = true;
     *len = 0;
     for (size_t i = 0; i < count; i++) {
         *len += pieces[i].bytes.len;
-        slices[i] = slice_of_piece(&pieces[i]);
+        copied = copied && !pieces[i].release;
     }
+    return copied;
+}
+
+grpc_byte_buffer *rpc_payload_gather(const struct rpc_piece *pieces, size_t count, size_t *len)
+{
+    if (all_are_copied(pieces, count, len)) return gather_copies(pieces, count, *len);
+    grpc_slice few[16];
+    grpc_slice *slices = count <= 16 ? few : sk_zalloc(count, sizeof *slices);
+    for (size_t i = 0; i < count; i++) slices[i] = slice_of_piece(&pieces[i]);
     grpc_byte_buffer *payload = grpc_raw_byte_buffer_create(slices, count);
     for (size_t i = 0; i < count; i++) grpc_slice_unref(slices[i]);
     if (slices != few) free(slices);
