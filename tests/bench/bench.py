@@ -2,7 +2,7 @@
 """Skua against a bare gRPC echo, and against its own targets, in one run on one machine.
 
     bench.py BIN_DIR [--only GROUP,…] [--repetitions 5] [--seconds 3] [--pin] [--peers JARS]
-             [-o json] [--json FILE] [--lock FILE]…
+             [-o json] [--json FILE] [--hold COMMAND]
 
 scripts/bench.sh builds and calls it. The echo (bench-echo) is the C core alone: what it does is the
 ceiling of any broker on gRPC. The same load generator sends the same bytes, what an official
@@ -13,12 +13,12 @@ spread is shown.
 
 Groups: send, batch, receive, latency, topics, backlog, start, idle (default: all).
 --pin ties servers to core 0 and load generators to core 1. --peers measures Apache RocketMQ, whose
-jars are in JARS, in the groups send, batch, receive and latency. --lock takes these files' locks
-(flock) for each repetition, for machines where others work.
+jars are in JARS, in the groups send, batch, receive and latency. --hold is for machines where
+others work: the command is run for each repetition and each warm-up, which begins when it prints a
+line and ends it by closing its standard input.
 """
 import argparse
 import contextlib
-import fcntl
 import json
 import statistics
 import subprocess
@@ -45,7 +45,7 @@ class Bench:
         self.repetitions, self.seconds, self.jars = args.repetitions, args.seconds, args.peers
         self.server_prefix = ["taskset", "-c", "0"] if args.pin else []
         self.client_prefix = ["taskset", "-c", "1"] if args.pin else []
-        self.locks = args.lock
+        self.hold = args.hold
         self.samples = {}
         self.requests = {}
 
@@ -95,12 +95,25 @@ class Bench:
         self.samples.setdefault((load, name), []).append(values)
         print(".", end="", file=sys.stderr, flush=True)
 
+    @contextlib.contextmanager
+    def alone(self):
+        """Inside, the machine is ours, if there is a command that sees to it."""
+        if not self.hold:
+            yield
+            return
+        holder = subprocess.Popen(self.hold, shell=True, stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE)
+        holder.stdout.readline()
+        try:
+            yield
+        finally:
+            holder.stdin.close()
+            holder.wait()
+
     def turns(self):
-        """The numbers of the repetitions, each with the locks held."""
+        """The numbers of the repetitions."""
         for n in range(self.repetitions):
-            with contextlib.ExitStack() as stack:
-                for path in self.locks:
-                    fcntl.flock(stack.enter_context(open(path)), fcntl.LOCK_EX)
+            with self.alone():
                 yield n
 
     def median(self, load, name, key):
@@ -120,7 +133,7 @@ def arguments():
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--folder", help="where the data goes (default: the temporary folder)")
-    parser.add_argument("--lock", action="append", default=[], metavar="FILE")
+    parser.add_argument("--hold", metavar="COMMAND")
     args = parser.parse_args()
     args.only = args.only.split(",")
     unknown = set(args.only) - set(groups.GROUPS)

@@ -31,9 +31,10 @@ def servers(bench, echo, sync=True):
     peers = []
     try:
         for flush in ("async", "sync") if sync and bench.jars else ("async",) if bench.jars else ():
-            peers.append(RocketMQ(bench, bench.jars, f"rocketmq {flush}", flush))
-            warm_jvm(bench, peers[-1])
-            peers[-1].pause()
+            with bench.alone():
+                peers.append(RocketMQ(bench, bench.jars, f"rocketmq {flush}", flush))
+                warm_jvm(bench, peers[-1])
+                peers[-1].pause()
         yield found + peers
         if echo:
             found[0].stop()
