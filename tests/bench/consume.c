@@ -188,8 +188,12 @@ static void begin(struct call *call, grpc_channel *on, void *registered, grpc_sl
     grpc_metadata_array_init(&call->initial);
     grpc_metadata_array_init(&call->trailing);
     call->request = grpc_raw_byte_buffer_create(&request, 1);
-    call->core = grpc_channel_create_registered_call(on, NULL, 0, queue, registered,
-                                                     gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    /* RocketMQ's proxy wants a receive to have a deadline, and later than its long poll. */
+    gpr_timespec deadline = shape == STREAM ? gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                                           gpr_time_from_seconds(30, GPR_TIMESPAN))
+                                            : gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    call->core =
+        grpc_channel_create_registered_call(on, NULL, 0, queue, registered, deadline, NULL);
     grpc_op ops[6] = {{0}};
     size_t n = 0;
     ops[n].op = GRPC_OP_SEND_INITIAL_METADATA;
@@ -312,6 +316,16 @@ static void take_message(struct lane *lane, struct tool_span message)
     lane->got++;
 }
 
+/* A receive that was refused is an error; one that found nothing is none. */
+static void check_status(struct lane *lane, struct tool_span status)
+{
+    enum { OK = 20000, MESSAGE_NOT_FOUND = 40404 };
+    struct tool_field code;
+    if (!tool_next_field(&status, &code) || code.integer == OK || code.integer == MESSAGE_NOT_FOUND)
+        return;
+    note_error("receive", &lane->call, (unsigned)code.integer);
+}
+
 /* ReceiveMessageResponse { status = 1, message = 2, delivery_timestamp = 3 } */
 static void take_response(struct lane *lane)
 {
@@ -321,8 +335,10 @@ static void take_response(struct lane *lane)
     grpc_byte_buffer_reader_destroy(&reader);
     struct tool_span rest = {GRPC_SLICE_START_PTR(whole), GRPC_SLICE_LENGTH(whole)};
     struct tool_field field;
-    while (tool_next_field(&rest, &field))
+    while (tool_next_field(&rest, &field)) {
+        if (field.number == 1) check_status(lane, field.bytes);
         if (field.number == 2) take_message(lane, field.bytes);
+    }
     grpc_slice_unref(whole);
 }
 
