@@ -32,7 +32,7 @@ import machine  # noqa: E402
 import report  # noqa: E402
 from cluster import Cluster  # noqa: E402
 
-TIMEOUT_S = 120
+TIMEOUT_S = 600
 HEADERS = ("x-mq-client-id=bench", "x-mq-language=CPP", "x-mq-client-version=5.0.8",
            "x-mq-protocol=v2", "x-mq-date-time=20261121T000000Z")
 
