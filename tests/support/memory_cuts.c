@@ -13,58 +13,9 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
-#include "support/memory_inside.h"
-
-#define NO_PART UINT32_MAX
+#include "support/memory_parts.h"
 
 enum { TORN_MOST = 6 };
-
-struct part {
-    uint32_t states, state; /* 0 is what is durable */
-    uint32_t file;          /* in files[]; NO_PART: a name */
-    bool newest;            /* the last operation added a state */
-};
-
-struct event { /* one pending change of a file's bytes or size */
-    size_t op;
-    uint32_t size_index; /* this is the file's nth change of size; 0: it does not change it */
-    bool shrinks;
-    size_t tags; /* WRITE: where in tags[] the states stand that it gives its sectors */
-};
-
-struct file { /* with pending changes */
-    int inode;
-    size_t first_event, event_count;
-    uint32_t size_part;  /* or NO_PART */
-    size_t sector_parts; /* where in tags[] the part of each sector stands */
-    uint64_t sectors, final_bytes;
-    bool shrinks;
-    uint64_t durable_sum;
-    /* The file as the present states make it. */
-    bool made;
-    uint64_t made_for; /* hash of these states */
-    uint8_t *bytes;
-    uint64_t size, sum;
-};
-
-struct memory_cuts {
-    struct memory_vfs *disk, *durable;
-    struct memory_cuts_plan plan;
-    size_t at; /* operations done */
-    size_t *pending, pending_count, pending_room;
-    struct part *parts;
-    uint32_t part_count, part_room;
-    uint32_t name_parts; /* the first of parts[], in the order of pending name changes */
-    struct event *events;
-    size_t event_count, event_room;
-    struct file *files;
-    uint32_t file_count, file_room;
-    uint32_t *tags;
-    size_t tag_count, tag_room;
-    uint64_t unchanged_sum;   /* of the names of files without pending changes */
-    uint64_t choice, choices; /* the next one, and how many there are here */
-    bool all;
-};
 
 #define PUSH(array, count, room)                                                                   \
     ((count) == (room) ? (void)((array) = sk_realloc((array), (room) = (room) ? 2 * (room) : 64,   \
@@ -118,10 +69,10 @@ static void step(struct memory_cuts *c)
 
 /* --- taking apart ---------------------------------------------------------------------------- */
 
-static struct part *add_part(struct memory_cuts *c, uint32_t file)
+static struct memory_part *add_part(struct memory_cuts *c, uint32_t file)
 {
-    struct part *p = PUSH(c->parts, c->part_count, c->part_room);
-    *p = (struct part){.states = 1, .file = file};
+    struct memory_part *p = PUSH(c->parts, c->part_count, c->part_room);
+    *p = (struct memory_part){.states = 1, .file = file};
     return p;
 }
 
@@ -129,7 +80,7 @@ static void take_names_apart(struct memory_cuts *c)
 {
     for (size_t i = 0; i < c->pending_count; i++) {
         if (!memory_is_name_change(&c->disk->ops[c->pending[i]])) continue;
-        struct part *p = add_part(c, NO_PART);
+        struct memory_part *p = add_part(c, MEMORY_NO_PART);
         p->states = 2;
         p->newest = c->pending[i] + 1 == c->at;
     }
@@ -162,7 +113,7 @@ static size_t new_tags(struct memory_cuts *c, uint64_t count, uint32_t value)
     return first;
 }
 
-static void add_events(struct memory_cuts *c, struct file *f)
+static void add_events(struct memory_cuts *c, struct memory_file *f)
 {
     f->first_event = c->event_count;
     uint64_t room = c->durable->inodes[f->inode].bytes;
@@ -171,36 +122,31 @@ static void add_events(struct memory_cuts *c, struct file *f)
         if (memory_is_name_change(op) || op->inode != f->inode) continue;
         uint64_t end = op->kind == MEMORY_WRITE ? op->at + op->len : op->len;
         if (end > room) room = end;
-        *PUSH(c->events, c->event_count, c->event_room) = (struct event){.op = c->pending[i]};
+        *PUSH(c->events, c->event_count, c->event_room) =
+            (struct memory_event){.op = c->pending[i]};
     }
     f->event_count = c->event_count - f->first_event;
     f->sectors = (room + MEMORY_SECTOR - 1) / MEMORY_SECTOR;
     f->bytes = sk_zalloc(f->sectors + 1, MEMORY_SECTOR);
-    f->sector_parts = new_tags(c, f->sectors, NO_PART);
+    f->sector_parts = new_tags(c, f->sectors, MEMORY_NO_PART);
 }
 
 /* One more state for a sector, or for the size: `slot` is where its part's number stands. */
 static uint32_t add_state(struct memory_cuts *c, uint32_t file, uint32_t *slot, bool newest)
 {
-    if (*slot == NO_PART) {
+    if (*slot == MEMORY_NO_PART) {
         *slot = c->part_count;
         add_part(c, file);
     }
-    struct part *p = &c->parts[*slot];
+    struct memory_part *p = &c->parts[*slot];
     p->newest |= newest;
     return p->states++;
 }
 
-static uint64_t piece(uint64_t from, uint64_t end)
-{
-    uint64_t to = (from / MEMORY_SECTOR + 1) * MEMORY_SECTOR;
-    return to < end ? to : end;
-}
-
 /* Play one event on f->bytes, with nothing lost, and note which states it gives to what. */
-static void take_event_apart(struct memory_cuts *c, uint32_t file, struct event *e)
+static void take_event_apart(struct memory_cuts *c, uint32_t file, struct memory_event *e)
 {
-    struct file *f = &c->files[file];
+    struct memory_file *f = &c->files[file];
     const struct memory_op *op = &c->disk->ops[e->op];
     bool newest = e->op + 1 == c->at;
     uint64_t end = op->at + op->len;
@@ -215,10 +161,10 @@ static void take_event_apart(struct memory_cuts *c, uint32_t file, struct event 
     }
     if (op->kind == MEMORY_RESIZE) return;
     e->tags = c->tag_count;
-    for (uint64_t from = op->at; from < end; from = piece(from, end)) {
-        uint64_t len = piece(from, end) - from;
+    for (uint64_t from = op->at; from < end; from = memory_piece(from, end)) {
+        uint64_t len = memory_piece(from, end) - from;
         uint32_t *slot = &c->tags[f->sector_parts + from / MEMORY_SECTOR];
-        uint32_t state = *slot == NO_PART ? 0 : c->parts[*slot].states - 1;
+        uint32_t state = *slot == MEMORY_NO_PART ? 0 : c->parts[*slot].states - 1;
         if (memcmp(f->bytes + from, op->data + (from - op->at), len) != 0)
             state = add_state(c, file, slot, newest);
         memcpy(f->bytes + from, op->data + (from - op->at), len);
@@ -229,9 +175,9 @@ static void take_event_apart(struct memory_cuts *c, uint32_t file, struct event 
 static void take_file_apart(struct memory_cuts *c, int inode)
 {
     uint32_t file = c->file_count;
-    struct file *f = PUSH(c->files, c->file_count, c->file_room);
+    struct memory_file *f = PUSH(c->files, c->file_count, c->file_room);
     struct memory_inode *n = &c->durable->inodes[inode];
-    *f = (struct file){.inode = inode, .size_part = NO_PART, .final_bytes = n->bytes};
+    *f = (struct memory_file){.inode = inode, .size_part = MEMORY_NO_PART, .final_bytes = n->bytes};
     f->durable_sum = memory_inode_sum(n) ^ memory_mix(n->bytes);
     add_events(c, f);
     if (n->bytes) memcpy(f->bytes, n->blob->data, n->bytes);
@@ -246,18 +192,13 @@ static void forget_files(struct memory_cuts *c)
     c->event_count = c->tag_count = 0;
 }
 
-static uint64_t name_sum(const struct memory_name *name, uint64_t content)
-{
-    return memory_mix(name->path->hash ^ memory_mix(content));
-}
-
 static void sum_unchanged(struct memory_cuts *c)
 {
     c->unchanged_sum = 0;
     for (int i = 0; i < c->durable->name_count; i++) {
         const struct memory_name *name = &c->durable->names[i];
         if (name->inode >= 0 && is_taken(c, name->inode)) continue;
-        c->unchanged_sum ^= name_sum(
+        c->unchanged_sum ^= memory_name_sum(
             name, name->inode < 0 ? 0 : memory_inode_sum(&c->durable->inodes[name->inode]));
     }
 }
@@ -265,7 +206,7 @@ static void sum_unchanged(struct memory_cuts *c)
 /* --- how many choices there are -------------------------------------------------------------- */
 
 /* States that are told when all are. */
-static uint32_t told(const struct part *p)
+static uint32_t told(const struct memory_part *p)
 {
     return p->states < 3 ? p->states : 3;
 }
@@ -316,7 +257,7 @@ static void set_all(struct memory_cuts *c, bool newest)
         c->parts[i].state = newest ? c->parts[i].states - 1 : 0;
 }
 
-static void lose_last(struct part *p)
+static void lose_last(struct memory_part *p)
 {
     p->state = p->states - 2;
 }
@@ -324,7 +265,7 @@ static void lose_last(struct part *p)
 static void choose_combination(struct memory_cuts *c, uint64_t choice)
 {
     for (uint32_t i = c->part_count; i-- > 0;) {
-        struct part *p = &c->parts[i];
+        struct memory_part *p = &c->parts[i];
         uint32_t digit = (uint32_t)(choice % told(p));
         choice /= told(p);
         p->state = digit == 0 ? 0 : p->states - told(p) + digit;
@@ -349,7 +290,7 @@ static void choose_pair(struct memory_cuts *c, uint64_t x, bool missing)
     set_all(c, missing);
     uint32_t both[] = {a, b};
     for (int i = 0; i < 2; i++) {
-        struct part *p = &c->parts[both[i]];
+        struct memory_part *p = &c->parts[both[i]];
         if (missing)
             lose_last(p);
         else
@@ -360,7 +301,7 @@ static void choose_pair(struct memory_cuts *c, uint64_t x, bool missing)
 static void choose_random(struct memory_cuts *c, uint64_t seed, unsigned manner)
 {
     for (uint32_t i = 0; i < c->part_count; i++) {
-        struct part *p = &c->parts[i];
+        struct memory_part *p = &c->parts[i];
         uint64_t x = memory_mix(seed ^ memory_mix(i)), coin = x >> 32;
         if (manner == 3) coin = memory_mix(seed + p->file);
         bool keep = manner == 1 ? coin % 8 > 0 : manner == 2 ? coin % 8 == 0 : coin & 1;
@@ -375,7 +316,7 @@ static void choose_sample(struct memory_cuts *c, uint64_t choice)
         set_all(c, choice == 0);
     } else if ((choice -= 2) < 2 * (uint64_t)c->part_count) {
         bool missing = choice % 2 == 0;
-        struct part *p = &c->parts[choice / 2];
+        struct memory_part *p = &c->parts[choice / 2];
         set_all(c, missing);
         p->state = missing ? p->states - 2 : p->states - 1;
     } else if ((choice -= 2 * (uint64_t)c->part_count) < torn_choices(c)) {
@@ -385,142 +326,6 @@ static void choose_sample(struct memory_cuts *c, uint64_t choice)
     } else {
         choose_random(c, seed, (unsigned)(choice % 4));
     }
-}
-
-/* --- putting together ------------------------------------------------------------------------ */
-
-static uint32_t state_of(const struct memory_cuts *c, uint32_t part)
-{
-    return part == NO_PART ? 0 : c->parts[part].state;
-}
-
-static void write_sectors(struct memory_cuts *c, struct file *f, const struct event *e,
-                          uint64_t frozen)
-{
-    const struct memory_op *op = &c->disk->ops[e->op];
-    const uint32_t *tag = &c->tags[e->tags];
-    uint64_t end = op->at + op->len;
-    for (uint64_t from = op->at; from < end; from = piece(from, end), tag++) {
-        if (from >= frozen) return;
-        if (*tag <= state_of(c, c->tags[f->sector_parts + from / MEMORY_SECTOR]))
-            memcpy(f->bytes + from, op->data + (from - op->at), piece(from, end) - from);
-    }
-}
-
-/* Play the file's events as far as the states let them. */
-static void play(struct memory_cuts *c, struct file *f)
-{
-    const struct memory_inode *n = &c->durable->inodes[f->inode];
-    uint64_t room = f->sectors * MEMORY_SECTOR, frozen = UINT64_MAX;
-    uint32_t sizes = state_of(c, f->size_part);
-    if (n->bytes) memcpy(f->bytes, n->blob->data, n->bytes);
-    memset(f->bytes + n->bytes, 0, room - n->bytes);
-    f->size = n->bytes;
-    for (size_t i = 0; i < f->event_count; i++) {
-        const struct event *e = &c->events[f->first_event + i];
-        const struct memory_op *op = &c->disk->ops[e->op];
-        uint64_t bytes = op->kind == MEMORY_RESIZE ? op->len : op->at + op->len;
-        bool resizes = e->size_index && e->size_index <= sizes;
-        /* A truncation that was lost: what was written behind it since had other blocks. */
-        if (e->shrinks && !resizes && bytes < frozen) frozen = bytes;
-        if (e->shrinks && resizes) memset(f->bytes + bytes, 0, room - bytes);
-        if (resizes) f->size = bytes;
-        if (op->kind == MEMORY_WRITE) write_sectors(c, f, e, frozen);
-    }
-    memset(f->bytes + f->size, 0, room - f->size);
-}
-
-static uint64_t content_sum(const struct memory_cuts *c, const struct file *f)
-{
-    const struct memory_inode *n = &c->durable->inodes[f->inode];
-    uint64_t sum = f->durable_sum;
-    for (uint64_t s = 0; s < f->sectors; s++) {
-        if (!f->shrinks && c->tags[f->sector_parts + s] == NO_PART) continue;
-        uint64_t at = s * MEMORY_SECTOR;
-        if (at < n->bytes) sum ^= memory_sector_sum(s, n->blob->data + at);
-        sum ^= memory_sector_sum(s, f->bytes + at);
-    }
-    return sum;
-}
-
-/* Bring the file to the present states, unless it is there already. */
-static void make_file(struct memory_cuts *c, uint32_t file)
-{
-    struct file *f = &c->files[file];
-    uint64_t states = 0;
-    for (uint32_t i = c->name_parts; i < c->part_count; i++)
-        if (c->parts[i].file == file) states = memory_mix(states ^ c->parts[i].state);
-    if (f->made && f->made_for == states) return;
-    play(c, f);
-    f->sum = content_sum(c, f);
-    f->made = true;
-    f->made_for = states;
-}
-
-static void drop_below(struct memory_vfs *image, const char *dir)
-{
-    size_t len = strlen(dir);
-    for (int i = image->name_count; i-- > 0;) {
-        const char *path = image->names[i].path->text;
-        if (strncmp(path, dir, len) == 0 && path[len] == '/') memory_drop_name(image, i);
-    }
-}
-
-static void choose_names(struct memory_cuts *c, struct memory_vfs *image)
-{
-    uint32_t part = 0;
-    for (size_t i = 0; i < c->pending_count; i++) {
-        const struct memory_op *op = &c->disk->ops[c->pending[i]];
-        if (memory_is_name_change(op) && c->parts[part++].state)
-            memory_apply_name(image, op, op->inode);
-    }
-    for (size_t i = 0; i < c->pending_count; i++) {
-        const struct memory_op *op = &c->disk->ops[c->pending[i]];
-        if (op->kind == MEMORY_MKDIR && memory_find(image, op->path) < 0)
-            drop_below(image, op->path);
-    }
-}
-
-struct memory_vfs *memory_cuts_image(struct memory_cuts *c)
-{
-    for (uint32_t i = 0; i < c->file_count; i++) make_file(c, i);
-    /* Names first: memory_vfs_copy leaves out the bytes of files without one. */
-    struct memory_vfs *image = memory_vfs_copy(c->durable);
-    choose_names(c, image);
-    for (int i = 0; i < image->inode_count; i++) {
-        struct memory_inode *from = &c->durable->inodes[i], *to = &image->inodes[i];
-        if (to->blob || !to->links || !from->blob) continue;
-        to->blob = from->blob;
-        atomic_fetch_add(&to->blob->refs, 1);
-        to->bytes = from->bytes;
-    }
-    for (uint32_t i = 0; i < c->file_count; i++) {
-        struct memory_inode *n = &image->inodes[c->files[i].inode];
-        memory_resize(n, c->files[i].size);
-        if (n->bytes) memcpy(n->blob->data, c->files[i].bytes, n->bytes);
-        n->blob->sum = c->files[i].sum;
-        n->blob->summed = true;
-    }
-    return image;
-}
-
-static uint64_t image_hash(struct memory_cuts *c)
-{
-    if (c->name_parts) {
-        struct memory_vfs *image = memory_cuts_image(c);
-        uint64_t hash = memory_vfs_hash(image);
-        memory_vfs_free(image);
-        return hash;
-    }
-    uint64_t hash = c->unchanged_sum;
-    for (uint32_t f = 0; f < c->file_count; f++) {
-        make_file(c, f);
-        for (int i = 0; i < c->durable->name_count; i++)
-            if (c->durable->names[i].inode == c->files[f].inode)
-                hash ^=
-                    name_sum(&c->durable->names[i], c->files[f].sum ^ memory_mix(c->files[f].size));
-    }
-    return hash;
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -564,7 +369,7 @@ bool memory_cuts_next(struct memory_cuts *c, struct memory_cut *out)
     else
         choose_sample(c, choice);
     *out = (struct memory_cut){
-        .ops = c->at, .choice = choice, .hash = image_hash(c), .parts = c->part_count};
+        .ops = c->at, .choice = choice, .hash = memory_cuts_hash(c), .parts = c->part_count};
     return true;
 }
 
@@ -575,7 +380,7 @@ static void tear(struct memory_cuts *c, uint64_t seed)
     uint32_t count = newest_parts(c), kept = (uint32_t)(memory_mix(seed) % (count + 1));
     set_all(c, true);
     for (uint32_t i = 0, nth = 0; i < c->part_count; i++)
-        if (c->parts[i].newest && c->parts[i].file != NO_PART && nth++ >= kept)
+        if (c->parts[i].newest && c->parts[i].file != MEMORY_NO_PART && nth++ >= kept)
             lose_last(&c->parts[i]);
 }
 

@@ -1,4 +1,4 @@
-/* memory_inside.h - the disk in memory, as memory_vfs.c and memory_cuts.c see it. */
+/* memory_inside.h - the disk in memory, as its own files see it. */
 #ifndef TESTS_SUPPORT_MEMORY_INSIDE_H
 #define TESTS_SUPPORT_MEMORY_INSIDE_H
 
@@ -91,13 +91,18 @@ static inline bool memory_is_name_change(const struct memory_op *op)
 /* Is `path` a name in directory `dir`? */
 bool memory_is_in(const char *path, const char *dir);
 
+void memory_unref_path(struct memory_path *path);
 int memory_find(const struct memory_vfs *m, const char *path); /* -1: no such name */
+void memory_add_name(struct memory_vfs *m, struct memory_path *path, int inode); /* takes path */
 void memory_put_name(struct memory_vfs *m, const char *path, int inode);
 void memory_drop_name(struct memory_vfs *m, int i);
 /* What an operation on a name does. One whose name is missing (a part of history that was lost)
  * does what is left of it: `inode` is what a RENAME moves. */
 void memory_apply_name(struct memory_vfs *m, const struct memory_op *op, int inode);
 
+void memory_unref_blob(struct memory_blob *blob); /* NULL is fine */
+/* A copy of the file's bytes, with `room` for more. */
+struct memory_blob *memory_new_blob(const struct memory_inode *n, uint64_t room);
 struct memory_inode *memory_new_inode(struct memory_vfs *m);
 void memory_resize(struct memory_inode *n, uint64_t bytes);
 /* The bytes of a file for writing, at least `room` of them; its size stays. */

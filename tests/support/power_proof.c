@@ -57,8 +57,17 @@ struct counts {
     uint64_t seeds, lives, cuts, images, distinct, second, recoveries;
 };
 
+struct where {
+    uint64_t seed;
+    int life;
+    bool at_cut, second;
+    struct memory_cut cut, second_cut;
+};
+
 /* Shared with the parent process, which adds it all up. */
 struct worker {
+    pid_t process;
+    struct where at;
     struct counts counts;
     struct seen seen[SLOTS];
 };
@@ -80,33 +89,33 @@ static struct seen *slot_of(struct worker *w, uint64_t hash)
 static struct {
     const char *program;
     const struct power_subject *subject;
-    uint64_t seed;
-    int life;
-    bool at_cut, second;
-    struct memory_cut cut, second_cut;
-    struct worker *worker;
+    struct worker *worker; /* of this process */
     bool deep;
     bool only; /* this image: */
     uint64_t only_seed, only_life, only_ops, only_choice;
 } now;
 
+static void tell_where(const struct where *at)
+{
+    fprintf(stderr, "%s: seed %" PRIu64 ", life %d", now.subject->name, at->seed, at->life);
+    if (at->at_cut)
+        fprintf(stderr, ", cut after %zu operations, image %" PRIu64 " of %u parts", at->cut.ops,
+                at->cut.choice, at->cut.parts);
+    if (at->second)
+        fprintf(stderr, ", its recovery cut after %zu operations, image %" PRIu64,
+                at->second_cut.ops, at->second_cut.choice);
+    fprintf(stderr, "\nagain: %s%s --only %" PRIu64 " %d %zu %" PRIu64 "\n", now.program,
+            now.deep ? " --deep" : "", at->seed, at->life, at->cut.ops, at->cut.choice);
+}
+
+/* The parent process says where, also for those who die in other ways. */
 void power_fail(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    fflush(stdout);
-    fprintf(stderr, "%s: seed %" PRIu64 ", life %d", now.subject->name, now.seed, now.life);
-    if (now.at_cut)
-        fprintf(stderr, ", cut after %zu operations, image %" PRIu64 " of %u parts", now.cut.ops,
-                now.cut.choice, now.cut.parts);
-    if (now.second)
-        fprintf(stderr, ", its recovery cut after %zu operations, image %" PRIu64,
-                now.second_cut.ops, now.second_cut.choice);
-    fprintf(stderr, ":\n  ");
     vfprintf(stderr, fmt, args);
     va_end(args);
-    fprintf(stderr, "\nagain: %s%s --only %" PRIu64 " %d %zu %" PRIu64 "\n", now.program,
-            now.deep ? " --deep" : "", now.seed, now.life, now.cut.ops, now.cut.choice);
+    fprintf(stderr, "\n");
     fflush(stderr);
     _exit(1);
 }
@@ -127,8 +136,9 @@ void power_recovered(void)
 
 static bool wanted(const struct memory_cut *cut)
 {
-    return !now.only || (now.only_seed == now.seed && (int)now.only_life == now.life &&
-                         now.only_ops == cut->ops && now.only_choice == cut->choice);
+    return !now.only ||
+           (now.only_seed == now.worker->at.seed && (int)now.only_life == now.worker->at.life &&
+            now.only_ops == cut->ops && now.only_choice == cut->choice);
 }
 
 /* Cut the recovery of `image`, which took `steps` operations: each must end as it did. */
@@ -138,10 +148,10 @@ static void cut_recovery(void *work, uint32_t life, struct memory_vfs *image, si
     struct memory_cuts_plan plan = {
         .last = steps, .all_up_to = now.deep ? 64 : 16, .pairs = 4, .randoms = 8};
     struct memory_cuts *cuts = memory_cuts_new(image, &plan);
-    now.second = true;
-    while (memory_cuts_next(cuts, &now.second_cut)) {
+    now.worker->at.second = true;
+    while (memory_cuts_next(cuts, &now.worker->at.second_cut)) {
         now.worker->counts.second++;
-        struct seen *s = slot_of(now.worker, now.second_cut.hash);
+        struct seen *s = slot_of(now.worker, now.worker->at.second_cut.hash);
         if (s->life != life) {
             struct memory_vfs *second = memory_cuts_image(cuts);
             memory_vfs_forget(second);
@@ -153,13 +163,13 @@ static void cut_recovery(void *work, uint32_t life, struct memory_vfs *image, si
         POWER_MUST(s->records == records, "%" PRIu32 " records, without this cut %" PRIu64,
                    s->records, records);
     }
-    now.second = false;
+    now.worker->at.second = false;
     memory_cuts_free(cuts);
 }
 
 static uint32_t recover(void *work, uint32_t life, struct memory_vfs *image)
 {
-    uint64_t pick = mix(now.cut.hash, 1);
+    uint64_t pick = mix(now.worker->at.cut.hash, 1);
     bool cut_again = pick % (now.deep ? 64 : 256) == 0;
     if (cut_again)
         memory_vfs_rebase(image);
@@ -175,33 +185,33 @@ static uint32_t recover(void *work, uint32_t life, struct memory_vfs *image)
 static struct memory_vfs *cut_life(void *work, struct memory_vfs *disk, uint32_t life)
 {
     struct memory_cuts_plan plan = {
-        .last = SIZE_MAX, .pairs = 16, .randoms = 16, .seed = now.seed, .all_up_to = 32};
+        .last = SIZE_MAX, .pairs = 16, .randoms = 16, .seed = now.worker->at.seed, .all_up_to = 32};
     if (now.deep) plan.all_up_to = 4096, plan.pairs = plan.randoms = 200;
     struct memory_cuts *cuts = memory_cuts_new(disk, &plan);
     struct memory_vfs *next = NULL;
     uint64_t lot = UINT64_MAX;
     size_t last = SIZE_MAX;
-    now.at_cut = true;
-    while (memory_cuts_next(cuts, &now.cut)) {
+    now.worker->at.at_cut = true;
+    while (memory_cuts_next(cuts, &now.worker->at.cut)) {
         now.worker->counts.images++;
-        now.worker->counts.cuts += now.cut.ops != last;
-        last = now.cut.ops;
-        struct seen *s = slot_of(now.worker, now.cut.hash);
-        if (mix(now.cut.hash, now.seed) < lot) {
-            lot = mix(now.cut.hash, now.seed);
+        now.worker->counts.cuts += now.worker->at.cut.ops != last;
+        last = now.worker->at.cut.ops;
+        struct seen *s = slot_of(now.worker, now.worker->at.cut.hash);
+        if (mix(now.worker->at.cut.hash, now.worker->at.seed) < lot) {
+            lot = mix(now.worker->at.cut.hash, now.worker->at.seed);
             memory_vfs_free(next);
             next = memory_cuts_image(cuts);
         }
-        if (!wanted(&now.cut)) continue;
+        if (!wanted(&now.worker->at.cut)) continue;
         if (s->life != life || now.only) {
             struct memory_vfs *image = memory_cuts_image(cuts);
             s->records = recover(work, life, image);
             s->life = life;
             memory_vfs_free(image);
         }
-        now.subject->judge(work, now.cut.ops, s->records);
+        now.subject->judge(work, now.worker->at.cut.ops, s->records);
     }
-    now.at_cut = false;
+    now.worker->at.at_cut = false;
     memory_cuts_free(cuts);
     return next;
 }
@@ -209,11 +219,11 @@ static struct memory_vfs *cut_life(void *work, struct memory_vfs *disk, uint32_t
 static void prove_seed(uint64_t seed)
 {
     static uint32_t lives;
-    now.seed = seed;
+    now.worker->at.seed = seed;
     void *work = now.subject->begin(seed);
     struct memory_vfs *disk = memory_vfs_new();
-    for (now.life = 0; now.life < now.subject->lives; now.life++) {
-        now.subject->live(work, disk, now.life);
+    for (now.worker->at.life = 0; now.worker->at.life < now.subject->lives; now.worker->at.life++) {
+        now.subject->live(work, disk, now.worker->at.life);
         struct memory_vfs *next = cut_life(work, disk, ++lives);
         memory_vfs_free(disk);
         disk = next;
@@ -240,12 +250,15 @@ struct arguments {
     uint64_t first, seeds, jobs, least;
 };
 
-static bool wait_for(uint64_t jobs)
+static bool wait_for(uint64_t jobs, struct worker **workers)
 {
     bool held = true;
     for (uint64_t i = 0; i < jobs; i++) {
         int status = 0;
-        held &= wait(&status) > 0 && status == 0;
+        pid_t process = wait(&status);
+        held &= status == 0;
+        for (uint64_t job = 0; job < jobs && status; job++)
+            if (workers[job]->process == process) tell_where(&workers[job]->at);
     }
     return held;
 }
@@ -257,10 +270,11 @@ static bool run(const struct arguments *a, struct worker **workers)
         sk_assert(child >= 0);
         if (child > 0) continue;
         now.worker = workers[job];
+        now.worker->process = getpid();
         for (uint64_t i = job; i < a->seeds; i += a->jobs) prove_seed(a->first + i);
         exit(0);
     }
-    return wait_for(a->jobs);
+    return wait_for(a->jobs, workers);
 }
 
 static struct counts add_up(const struct arguments *a, struct worker **workers)

@@ -42,7 +42,7 @@ struct power_subject {
 
 int power_main(int argc, char **argv, const struct power_subject *subject);
 
-/* For subjects: end the proof, naming seed, life, cut and choice. */
+/* For subjects: end the proof; seed, life, cut and choice are told, too. */
 _Noreturn void power_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define POWER_MUST(condition, ...)                                                                 \
     do {                                                                                           \
