@@ -267,7 +267,8 @@ def watch(command, env, cwd, case, patience):
     process.wait()
     os.close(master)
     if failure is None and process.returncode != 0:
-        lines = [line for line in seen.decode(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in seen.decode(errors="replace").splitlines()
+                 if line.strip() and not line.startswith("again:")]
         failure = f"exit {process.returncode} ({lines[-1][:70] if lines else ''})"
     counted = COUNTED.search(seen.decode(errors="replace"))
     if failure is None and case and not (counted and int(counted[1])):
