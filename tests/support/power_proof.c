@@ -2,11 +2,13 @@
 #include "support/power_proof.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -250,15 +252,21 @@ struct arguments {
     uint64_t first, seeds, jobs, least;
 };
 
+/* The first that fails is told about, and ends the others. */
 static bool wait_for(uint64_t jobs, struct worker **workers)
 {
     bool held = true;
     for (uint64_t i = 0; i < jobs; i++) {
         int status = 0;
-        pid_t process = wait(&status);
+        pid_t ended = wait(&status);
+        bool first = held && status != 0;
         held &= status == 0;
-        for (uint64_t job = 0; job < jobs && status; job++)
-            if (workers[job]->process == process) tell_where(&workers[job]->at);
+        for (uint64_t job = 0; job < jobs; job++) {
+            pid_t *process = &workers[job]->process;
+            if (first && *process == ended) tell_where(&workers[job]->at);
+            if (first && *process > 0 && *process != ended) kill(*process, SIGKILL);
+            if (*process == ended) *process = 0;
+        }
     }
     return held;
 }
@@ -268,9 +276,12 @@ static bool run(const struct arguments *a, struct worker **workers)
     for (uint64_t job = 0; job < a->jobs; job++) {
         pid_t child = fork();
         sk_assert(child >= 0);
-        if (child > 0) continue;
+        if (child > 0) {
+            workers[job]->process = child;
+            continue;
+        }
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         now.worker = workers[job];
-        now.worker->process = getpid();
         for (uint64_t i = job; i < a->seeds; i += a->jobs) prove_seed(a->first + i);
         exit(0);
     }
