@@ -45,6 +45,9 @@ struct sk_routes {
     struct sk_timer watch_timer, report_timer;
     atomic_bool report_planned;
     _Atomic uint64_t reported_us; /* when a change was last told at once */
+    struct sk_mutex own_lock;     /* one rebuilder of our own part of the table; before lock */
+    _Atomic uint64_t own_changes; /* of the state that the table must show */
+    _Atomic uint64_t own_shown;   /* so many of them are in it; written under own_lock */
 };
 
 /* --- our report ------------------------------------------------------------------------------ */
@@ -57,26 +60,47 @@ static void write_report(struct link *link, const skua_broker_report *report)
     if (link->stream) skua_name_server_send_register(link->stream, &request);
 }
 
-/* To one link, or to all of them and our own table. */
+/* What this broker serves; false, and logged, when it is too much. */
+static bool take_own(sk_routes *routes, sk_arena *arena, struct sk_route_broker *own)
+{
+    if (sk_report_of_broker(routes->broker, arena, own)) return true;
+    sk_log(SK_ERROR, "too many topics and groups for a report");
+    return false;
+}
+
+/* Bring our own part of the table up to date. */
+static void show_own(sk_routes *routes)
+{
+    sk_mutex_lock(&routes->own_lock);
+    uint64_t changes = atomic_load(&routes->own_changes); /* before looking at the state */
+    if (changes != atomic_load(&routes->own_shown)) {
+        sk_arena *arena = sk_arena_new(REPORT_BUDGET);
+        struct sk_route_broker own;
+        struct sk_status status = SK_SUCCESS;
+        if (take_own(routes, arena, &own))
+            status = sk_route_table_report(routes->table, routes->own_session, &own);
+        if (!sk_ok(status)) sk_log_status(SK_ERROR, "own route cannot be entered", status);
+        sk_arena_free(arena);
+        atomic_store(&routes->own_shown, changes);
+    }
+    sk_mutex_unlock(&routes->own_lock);
+}
+
+/* To one link, or to all of them. */
 static void report(sk_routes *routes, struct link *only)
 {
+    if (routes->count == 0) return;
     sk_arena *arena = sk_arena_new(REPORT_BUDGET);
     struct sk_route_broker own;
     skua_broker_report *message = NULL;
-    if (sk_report_of_broker(routes->broker, arena, &own)) message = sk_report_message(&own, arena);
-    if (!message) {
-        sk_log(SK_ERROR, "too many topics and groups for a report");
-        sk_arena_free(arena);
-        return;
+    if (take_own(routes, arena, &own)) message = sk_report_message(&own, arena);
+    if (message) {
+        sk_mutex_lock(&routes->lock);
+        if (only) write_report(only, message);
+        for (size_t i = 0; !only && i < routes->count; i++)
+            write_report(&routes->links[i], message);
+        sk_mutex_unlock(&routes->lock);
     }
-    if (!only) {
-        struct sk_status status = sk_route_table_report(routes->table, routes->own_session, &own);
-        if (!sk_ok(status)) sk_log_status(SK_ERROR, "own route cannot be entered", status);
-    }
-    sk_mutex_lock(&routes->lock);
-    if (only) write_report(only, message);
-    for (size_t i = 0; !only && i < routes->count; i++) write_report(&routes->links[i], message);
-    sk_mutex_unlock(&routes->lock);
     sk_arena_free(arena);
 }
 
@@ -88,28 +112,16 @@ static void plan_report(sk_routes *routes)
     sk_timer_set_after_ms(routes->broker->timers, &routes->report_timer, PAUSE_MS);
 }
 
-static void report_own_table(sk_routes *routes)
-{
-    sk_arena *arena = sk_arena_new(REPORT_BUDGET);
-    struct sk_route_broker own;
-    struct sk_status status = sk_error(SK_FULL, "too many topics and groups for a report");
-    if (sk_report_of_broker(routes->broker, arena, &own)) {
-        status = sk_route_table_report(routes->table, routes->own_session, &own);
-    }
-    if (!sk_ok(status)) sk_log_status(SK_ERROR, "own route cannot be entered", status);
-    sk_arena_free(arena);
-}
-
-/* Many topics may be made in a row: each is in our own table at once, but the name servers are
- * told of several together. */
+/* Many topics may be made in a row. Our own table shows each to whoever asks next, but it is
+ * built only when somebody asks; the name servers are told of several together. */
 void sk_routes_report_self(sk_routes *routes)
 {
+    atomic_fetch_add(&routes->own_changes, 1);
     uint64_t now_us = sk_mono_us(routes->broker->clock);
     uint64_t last_us = atomic_exchange(&routes->reported_us, now_us);
     if (now_us - last_us >= PAUSE_MS * 1000) {
         report(routes, NULL);
     } else {
-        report_own_table(routes);
         plan_report(routes);
     }
 }
@@ -124,7 +136,9 @@ static void on_report_timer(void *arg)
 
 void sk_routes_changed(sk_routes *routes)
 {
-    if (routes) plan_report(routes);
+    if (!routes) return;
+    atomic_fetch_add(&routes->own_changes, 1);
+    plan_report(routes);
 }
 
 /* --- Register ----------------------------------------------------------------------------------
@@ -360,6 +374,7 @@ struct sk_status sk_routes_new(sk_broker *broker, sk_routes **out)
     struct sk_route_limits limits = {.name_bytes = 512};
     routes->broker = broker;
     sk_mutex_init(&routes->lock);
+    sk_mutex_init(&routes->own_lock);
     sk_cond_init(&routes->closed);
     routes->table = sk_route_table_new(&limits, broker->clock);
     routes->own_session = sk_route_session_new(routes->table);
@@ -387,6 +402,7 @@ struct sk_status sk_routes_start(sk_routes *routes)
         routes->count++;
     }
     routes->started = true;
+    atomic_fetch_add(&routes->own_changes, 1);
     report(routes, NULL);
     for (size_t i = 0; i < routes->count; i++) {
         sk_timer_set_after_ms(broker->timers, &routes->links[i].timer, 0);
@@ -452,12 +468,14 @@ void sk_routes_free(sk_routes *routes)
     sk_route_table_free(routes->table);
     sk_cond_done(&routes->closed);
     sk_mutex_done(&routes->lock);
+    sk_mutex_done(&routes->own_lock);
     free(routes->links);
     free(routes);
 }
 
 sk_route_snapshot *sk_routes_acquire(sk_routes *routes)
 {
+    if (atomic_load(&routes->own_changes) != atomic_load(&routes->own_shown)) show_own(routes);
     return sk_route_acquire(routes->table);
 }
 

@@ -25,9 +25,11 @@ void sk_routes_free(sk_routes *routes); /* after the timers have stopped; NULL i
 
 /* Topics or groups changed: report soon, on another thread. Any lock may be held. */
 void sk_routes_changed(sk_routes *routes);
-/* Report now to our own table. No lock may be held. */
+/* The same, and the next sk_routes_acquire shows it. No lock may be held. */
 void sk_routes_report_self(sk_routes *routes);
 
+/* Every change that was reported before is in it: it is built here, at most once for all of them,
+ * which takes some 0.5 us for each topic. No lock may be held. */
 sk_route_snapshot *sk_routes_acquire(sk_routes *routes);
 
 /* The name servers and whether a Register stream to each stands. */
