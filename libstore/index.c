@@ -173,22 +173,46 @@ struct index_file *sk_index_make_file(sk_index *index, uint32_t segment)
 
 /* --- writing -------------------------------------------------------------------------- */
 
-bool sk_index_claim(sk_index *index, uint32_t queue, uint64_t offset, uint64_t *expected)
+/* Under the lock. */
+static bool claim_one(sk_index *index, const struct sk_append *r, uint64_t *expected)
 {
-    sk_mutex_lock(&index->lock);
-    struct queue *q = sk_index_queue(index, queue);
+    struct queue *q = sk_index_queue(index, r->queue);
     *expected = q ? q->next + q->pending : 0;
-    bool fits = offset == *expected && (q || (q = sk_index_make_queue(index, queue)));
-    if (fits) q->pending++;
-    sk_mutex_unlock(&index->lock);
-    return fits;
+    if (r->offset != *expected) return false;
+    if (!q) q = sk_index_make_queue(index, r->queue);
+    if (!q) return false;
+    q->pending++;
+    return true;
 }
 
-void sk_index_unclaim(sk_index *index, uint32_t queue)
+/* Under the lock. */
+static void unclaim(sk_index *index, const struct sk_append *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct queue *q =
+            records[i].queue == SK_NO_QUEUE ? NULL : sk_index_queue(index, records[i].queue);
+        if (q && q->pending) q->pending--;
+    }
+}
+
+bool sk_index_claim(sk_index *index, const struct sk_append *records, size_t count, size_t *bad,
+                    uint64_t *expected)
 {
     sk_mutex_lock(&index->lock);
-    struct queue *q = sk_index_queue(index, queue);
-    if (q && q->pending) q->pending--;
+    size_t i = 0;
+    while (i < count &&
+           (records[i].queue == SK_NO_QUEUE || claim_one(index, &records[i], expected)))
+        i++;
+    if (i < count) unclaim(index, records, i);
+    sk_mutex_unlock(&index->lock);
+    *bad = i;
+    return i == count;
+}
+
+void sk_index_unclaim(sk_index *index, const struct sk_append *records, size_t count)
+{
+    sk_mutex_lock(&index->lock);
+    unclaim(index, records, count);
     sk_mutex_unlock(&index->lock);
 }
 
@@ -252,23 +276,45 @@ static void put(sk_index *index, struct queue *q, const struct sk_record *r)
     if (e->count == e->room) sk_index_list_ready(index, r->queue, e->first);
 }
 
+/* Under the lock. */
+static bool add(sk_index *index, const struct sk_record *r, bool first)
+{
+    struct queue *q = sk_index_make_queue(index, r->queue);
+    if (!q) return false;
+    if (r->offset == 0 && q->next > 0) { /* the number is used again */
+        sk_index_forget(q);
+        q->known = true;
+    }
+    if (first && q->count == 0) q->next = r->offset;
+    if (q->pending) q->pending--;
+    if (r->offset != q->next) return false;
+    put(index, q, r);
+    return true;
+}
+
 bool sk_index_add(sk_index *index, const struct sk_record *r, bool first)
 {
     sk_mutex_lock(&index->lock);
-    struct queue *q = sk_index_make_queue(index, r->queue);
-    bool fits = q != NULL;
-    if (fits) {
-        if (r->offset == 0 && q->next > 0) { /* the number is used again */
-            sk_index_forget(q);
-            q->known = true;
-        }
-        if (first && q->count == 0) q->next = r->offset;
-        fits = r->offset == q->next;
-        if (q->pending) q->pending--;
-        if (fits) put(index, q, r);
-    }
+    bool fits = add(index, r, first);
     sk_mutex_unlock(&index->lock);
     return fits;
+}
+
+void sk_index_add_batch(sk_index *index, const struct sk_append *records,
+                        const struct sk_span *spans, size_t count)
+{
+    sk_mutex_lock(&index->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].queue == SK_NO_QUEUE) continue;
+        bool fits = add(index,
+                        &(struct sk_record){.queue = records[i].queue,
+                                            .offset = records[i].offset,
+                                            .tag_hash = records[i].tag_hash,
+                                            .span = spans[i]},
+                        false);
+        sk_assert(fits); /* it was claimed */
+    }
+    sk_mutex_unlock(&index->lock);
 }
 
 void sk_index_drop(sk_index *index, uint32_t queue)

@@ -28,10 +28,16 @@ sk_index *sk_index_new(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
                        uint64_t segment_bytes);
 void sk_index_free(sk_index *index);
 
-/* The next offset for `queue` in a batch being prepared: false when `offset` is not it. Taken
- * back by unclaim, or settled by add. */
-bool sk_index_claim(sk_index *index, uint32_t queue, uint64_t offset, uint64_t *expected);
-void sk_index_unclaim(sk_index *index, uint32_t queue);
+/* Take the next offsets of their queues for the records of a batch, all or none; records without a
+ * queue are passed over. False: records[*bad] has another offset than the *expected one, or a queue
+ * number that is too large. Given back by unclaim, or settled by add_batch. */
+bool sk_index_claim(sk_index *index, const struct sk_append *records, size_t count, size_t *bad,
+                    uint64_t *expected);
+void sk_index_unclaim(sk_index *index, const struct sk_append *records, size_t count);
+
+/* Put the records of a claimed batch in their queues; record i lies at spans[i]. */
+void sk_index_add_batch(sk_index *index, const struct sk_append *records,
+                        const struct sk_span *spans, size_t count);
 
 /* Put a record in its queue. Offset 0 begins the queue anew; any other must be the next, or,
  * with `first`, the queue's first that is left. False: it is neither. */

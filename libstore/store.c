@@ -47,24 +47,20 @@ void sk_store_announce_failure(sk_store *store)
 
 /* --- appending ---------------------------------------------------------------------------- */
 
-static struct sk_status check_one(sk_store *store, const struct sk_append *r)
-{
-    if (r->kind < 1 || r->kind > 127)
-        return sk_error(SK_INVALID, "a record's kind is 1..127, not %u", r->kind);
-    if (r->queue == SK_NO_QUEUE) return SK_SUCCESS;
-    uint64_t expected = 0;
-    if (r->queue >= SK_MAX_QUEUES)
-        return sk_error(SK_INVALID, "queue number %u is too large", r->queue);
-    if (!sk_index_claim(store->index, r->queue, r->offset, &expected))
-        return sk_error(SK_INVALID, "queue %u: offset %" PRIu64 " comes next, not %" PRIu64,
-                        r->queue, expected, r->offset);
-    return SK_SUCCESS;
-}
-
-static void unclaim(sk_store *store, const struct sk_append *records, size_t count)
+/* Take the offsets of all records, or of none and say why. */
+static struct sk_status claim(sk_store *store, const struct sk_append *records, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (records[i].queue != SK_NO_QUEUE) sk_index_unclaim(store->index, records[i].queue);
+        if (records[i].kind < 1 || records[i].kind > 127)
+            return sk_error(SK_INVALID, "a record's kind is 1..127, not %u", records[i].kind);
+    size_t bad;
+    uint64_t expected = 0;
+    if (sk_index_claim(store->index, records, count, &bad, &expected)) return SK_SUCCESS;
+    const struct sk_append *r = &records[bad];
+    if (r->queue >= SK_MAX_QUEUES)
+        return sk_error(SK_INVALID, "queue number %u is too large", r->queue);
+    return sk_error(SK_INVALID, "queue %u: offset %" PRIu64 " comes next, not %" PRIu64, r->queue,
+                    expected, r->offset);
 }
 
 static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
@@ -81,35 +77,18 @@ static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
     return SK_SUCCESS;
 }
 
-static void index_batch(sk_store *store, const struct sk_append *records, size_t count,
-                        const struct sk_span *spans)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (records[i].queue == SK_NO_QUEUE) continue;
-        bool fits = sk_index_add(store->index,
-                                 &(struct sk_record){.queue = records[i].queue,
-                                                     .offset = records[i].offset,
-                                                     .tag_hash = records[i].tag_hash,
-                                                     .span = spans[i]},
-                                 false);
-        sk_assert(fits); /* it was claimed */
-    }
-}
-
 struct sk_status sk_store_append(sk_store *store, const struct sk_append *records, size_t count,
                                  bool urgent, struct sk_span *spans)
 {
     SK_TRY(may_append(store, count, urgent));
-    size_t claimed = 0;
-    struct sk_status s = SK_SUCCESS;
-    while (claimed < count && sk_ok(s = check_one(store, &records[claimed]))) claimed++;
-    if (sk_ok(s)) s = sk_commitlog_append(&store->log, records, count, spans);
+    SK_TRY(claim(store, records, count));
+    struct sk_status s = sk_commitlog_append(&store->log, records, count, spans);
     if (!sk_ok(s)) {
-        unclaim(store, records, claimed);
+        sk_index_unclaim(store->index, records, count);
         if (store->log.broken) sk_store_mark_failed(store, s);
         return s;
     }
-    index_batch(store, records, count, spans);
+    sk_index_add_batch(store->index, records, spans, count);
     atomic_fetch_add_explicit(&store->appended_records, count, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->appended_bytes, spans[count - 1].end - spans[0].begin,
                               memory_order_relaxed);
