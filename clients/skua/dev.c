@@ -241,6 +241,7 @@ int cmd_dev(struct cli *cli)
     if (!sk_ok(s)) return failed(cli, s);
     /* Until it serves, what goes wrong is said once, by us. */
     set_log_level(config.log_level < SK_ERROR ? (int)SK_ERROR : config.log_level);
+    sk_memory_tune();
     sk_signals_block();
     s = serve(cli, &config);
     return sk_ok(s) ? CLI_OK : failed(cli, s);

@@ -1,6 +1,7 @@
 /* boot.c - main() of a server, up to its run function, and the wait for a signal. */
 #include "service/boot.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,6 +33,19 @@ void sk_signals_block(void)
     sigset_t set = our_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/* --- memory --------------------------------------------------------------------------------- */
+
+/* glibc gives free memory at the end of a heap back to the system from 128 KiB on, and maps blocks
+ * of that size one by one: a load of batches then faults in the same pages at each request. With
+ * eight arenas a core, memory would also grow with the threads. */
+void sk_memory_tune(void)
+{
+    enum { KEEP = 8 << 20, OWN_MAP = 4 << 20, ARENAS = 4 };
+    mallopt(M_TRIM_THRESHOLD, KEEP);
+    mallopt(M_MMAP_THRESHOLD, OWN_MAP);
+    mallopt(M_ARENA_MAX, ARENAS);
 }
 
 /* --- log and reload --------------------------------------------------------------------------- */
@@ -115,6 +129,7 @@ static int answer(const sk_config *config, const struct sk_program *program,
 static int run(const struct sk_boot_program *p, sk_config *config)
 {
     sk_boot boot = {.program = p, .config = config};
+    sk_memory_tune();
     configure_log(p);
     sk_signals_block();
     struct sk_status s = p->run(&boot, p->values);

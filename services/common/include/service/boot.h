@@ -40,6 +40,9 @@ void sk_boot_wait(sk_boot *boot);
  * it; another main does it before it starts any thread. */
 void sk_signals_block(void);
 
+/* Settings of the allocator for servers. sk_boot_main does it; another main does it first. */
+void sk_memory_tune(void);
+
 /* --- servers ---------------------------------------------------------------------------------- */
 
 struct sk_server_settings {
