@@ -248,7 +248,7 @@ static int type(const char *line, bool json, char **out, size_t *out_len, char *
     snprintf(copy, sizeof copy, "%s", line);
     for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) argv[argc++] = w;
     argv[argc++] = "--timeout";
-    argv[argc++] = "1";
+    argv[argc++] = "150ms";
     if (json) argv[argc++] = "-o=json";
     FILE *in = fopen("/dev/null", "r"), *o = open_memstream(out, out_len),
          *e = open_memstream(err, err_len);

@@ -24,7 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # No input may take longer, no program more memory, no single allocation more than this.
-LIMITS = ["-timeout=60", "-rss_limit_mb=2048", "-malloc_limit_mb=512"]
+LIMITS = ["-timeout=180", "-rss_limit_mb=2048", "-malloc_limit_mb=512"]
 # Targets that hold a running server have threads which allocate at any time: a leak is looked for when the
 # program ends, not after each input. Inputs beyond a few KiB only cost time.
 SERVERS = ["-detect_leaks=0", "-max_len=8192"]
