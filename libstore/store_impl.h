@@ -71,8 +71,6 @@ SK_CHECKED struct sk_status sk_store_recover(sk_store *store, struct sk_recovery
 SK_CHECKED struct sk_status sk_store_start_threads(sk_store *store);
 void sk_store_stop_threads(sk_store *store);
 void sk_store_poke(struct sk_sleeper *sleeper);
-/* For sk_gate_on_wait: somebody waits for `position`. */
-void sk_store_demand(void *store, uint64_t position);
 bool sk_store_snapshot_is_due(const sk_store *store);
 
 /* store.c: the store has failed. mark is safe under any lock; announce closes the gate and calls

@@ -54,6 +54,22 @@ static void committed(void *owner)
     sk_polls_committed(broker->polls);
 }
 
+static void flush_now(void *owner)
+{
+    sk_broker *broker = owner;
+    sk_store_demand(sk_ledger_store(broker->ledger), UINT64_MAX);
+}
+
+/* Requests come in bursts: one flush for all of a burst costs less, and sooner, than one for its
+ * first message and another one for the rest. */
+static void somebody_waits(void *owner, uint64_t position)
+{
+    sk_broker *broker = owner;
+    bool sync = broker->config->flush == 0;
+    if (sync && rpc_when_dry(flush_now, broker)) return;
+    sk_store_demand(sk_ledger_store(broker->ledger), position);
+}
+
 static void failed(void *owner, struct sk_status why)
 {
     sk_broker *broker = owner;
@@ -121,6 +137,7 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     broker->telemetry = sk_telemetry_new(broker);
     broker->renewer = sk_renewer_new(broker);
     sk_ledger_on_commit(broker->ledger, committed, broker);
+    sk_gate_on_wait(sk_ledger_committed(broker->ledger), somebody_waits, broker);
     log_recovery(broker, &recovery);
     *out = broker;
     return SK_SUCCESS;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "rpc/server.h"
 #include "base/thread.h"
 
 static bool handle(grpc_event event)
@@ -17,6 +18,45 @@ static bool handle(grpc_event event)
     return true;
 }
 
+/* --- work put off until the queue is dry ----------------------------------------- */
+
+/* Of this poller thread: what is put off, and how many events it has seen since. */
+static _Thread_local struct {
+    bool is_poller;
+    rpc_dry_fn *fn;
+    void *arg;
+    unsigned events;
+} here;
+
+bool rpc_when_dry(rpc_dry_fn *fn, void *arg)
+{
+    if (!here.is_poller) return false;
+    if (here.fn) return here.fn == fn && here.arg == arg;
+    here.fn = fn;
+    here.arg = arg;
+    here.events = 0;
+    return true;
+}
+
+static void do_what_was_put_off(void)
+{
+    rpc_dry_fn *fn = here.fn;
+    here.fn = NULL;
+    fn(here.arg);
+}
+
+/* Handle one event without waiting for it, or do now what was put off. */
+static bool poll_until_dry(grpc_completion_queue *queue)
+{
+    enum { EVENTS_MOST = 64 };
+    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+    bool dry = event.type != GRPC_OP_COMPLETE;
+    if (dry || ++here.events == EVENTS_MOST) do_what_was_put_off();
+    return event.type == GRPC_QUEUE_TIMEOUT || handle(event);
+}
+
+/* --- the loop --------------------------------------------------------------------- */
+
 bool rpc_poll_one(grpc_completion_queue *queue)
 {
     return handle(grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL));
@@ -25,8 +65,10 @@ bool rpc_poll_one(grpc_completion_queue *queue)
 static void *poll_until_shutdown(void *arg)
 {
     struct rpc_poller *poller = arg;
-    while (rpc_poll_one(poller->queue)) {
+    here.is_poller = true;
+    while (here.fn ? poll_until_dry(poller->queue) : rpc_poll_one(poller->queue)) {
     }
+    here.is_poller = false;
     return NULL;
 }
 

@@ -169,6 +169,10 @@ SK_CHECKED struct sk_status sk_store_snapshot(sk_store *store);
 /* The gate whose cursor is `committed`. Waiting on it in SYNC mode is what starts a flush: a
  * record that nobody waits for becomes durable within flush_interval_ms. */
 sk_gate *sk_store_committed(sk_store *store);
+/* What that gate calls when somebody waits: have all below `position` (at most the tail) committed
+ * soon. An owner who knows that more is about to be appended may put his own function in its
+ * place (sk_gate_on_wait) and call this a little later. */
+void sk_store_demand(void *store, uint64_t position);
 uint64_t sk_store_committed_position(const sk_store *store);
 uint64_t sk_store_tail(const sk_store *store);
 uint64_t sk_store_begin(const sk_store *store);

@@ -310,6 +310,59 @@ START_TEST(a_thousand_in_flight)
 }
 END_TEST
 
+/* --- put off until the queue is dry ------------------------------------------- */
+
+static struct {
+    struct sk_mutex lock;
+    rpc_call *calls[1000];
+    size_t count;
+    unsigned runs;
+} put_off;
+
+static void answer_all(void *arg)
+{
+    (void)arg;
+    sk_mutex_lock(&put_off.lock);
+    put_off.runs++;
+    while (put_off.count)
+        rpc_call_reply_bytes(put_off.calls[--put_off.count], SK_SLICE("\x0a\x02hi"));
+    sk_mutex_unlock(&put_off.lock);
+}
+
+static void answer_later(void *owner, rpc_call *call, const echo_request *request)
+{
+    (void)owner, (void)request;
+    sk_mutex_lock(&put_off.lock);
+    put_off.calls[put_off.count++] = call;
+    sk_mutex_unlock(&put_off.lock);
+    ck_assert(rpc_when_dry(answer_all, &put_off));
+    ck_assert(!rpc_when_dry(answer_all, NULL)); /* one at a time */
+}
+
+/* One alone is answered although nothing comes after it; many are answered together. */
+START_TEST(what_is_put_off_is_done)
+{
+    struct rpc_server_options options = echo_options(_i);
+    struct echo_handlers handlers = {.say = answer_later};
+    echo_start(&e, &options, &handlers, NULL);
+    struct tally done;
+    tally_init(&done);
+    sk_mutex_init(&put_off.lock);
+    put_off.runs = 0;
+    struct rpc_options patient = {.timeout_ms = 60000};
+    for (unsigned i = 0; i < 1001; i++) {
+        rpc_unary_bytes(e.channel, ECHO_METHOD(ECHO_SAY), &patient, SK_EMPTY, count_ok, &done);
+        if (i == 0) tally_wait(&done, 1);
+    }
+    tally_wait(&done, 1001);
+    echo_stop(&e);
+    ck_assert_uint_ge(put_off.runs, 2);
+    ck_assert(!rpc_when_dry(answer_all, &put_off)); /* no poller thread */
+    sk_mutex_done(&put_off.lock);
+    tally_done(&done);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("api.rpc.unary");
@@ -327,6 +380,7 @@ static Suite *suite(void)
     tcase_add_test(t, nobody_listens);
     tcase_add_test(t, an_address_in_use_is_an_error);
     tcase_add_loop_test(t, a_thousand_in_flight, 0, ECHO_LOOPS);
+    tcase_add_loop_test(t, what_is_put_off_is_done, 0, ECHO_LOOPS);
     suite_add_tcase(s, t);
     return s;
 }

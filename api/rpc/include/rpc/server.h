@@ -93,6 +93,13 @@ void rpc_server_drain(rpc_server *server, unsigned grace_ms);
 /* NULL is fine. Drains with no grace if that was not done. */
 void rpc_server_free(rpc_server *server);
 
+/* For work that is better done once for many calls: on a poller thread, have fn(arg) called when
+ * no more events are at hand, at the latest after a few dozen. One such work can be put off at a
+ * time, again and again until it is called. False: this is no poller thread, or another work is
+ * put off; do it yourself. */
+typedef void rpc_dry_fn(void *arg);
+bool rpc_when_dry(rpc_dry_fn *fn, void *arg);
+
 /* A self-signed pair through OpenSSL, P-256, CA:FALSE, `names` (DNS names and IP addresses)
  * in subjectAltName, valid ten years. Key file mode 0600. Existing files are kept. */
 SK_CHECKED struct sk_status rpc_tls_make_self_signed(const char *cert_file, const char *key_file,
