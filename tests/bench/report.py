@@ -116,12 +116,34 @@ def print_others(bench):
               f"({min(values):.1f} .. {max(values):.1f}) |")
 
 
+SERVERS = (("sync", "Skua, on disk before the answer"), ("async", "Skua, in the page cache"),
+           ("rocketmq sync", "RocketMQ 5.5, on disk before the answer"),
+           ("rocketmq async", "RocketMQ 5.5, in the page cache"))
+
+
+def print_comparison(bench):
+    """README's table: what a reader chooses between."""
+    loads = [load for load in dict.fromkeys(load for load, _ in bench.samples)
+             if bench.median(load, "rocketmq async", "rate")]
+    if not loads:
+        return
+    print("\n| messages/s; p99; server CPU per message |", " | ".join(loads), "|")
+    print("|---" * (len(loads) + 1) + "|")
+    for name, title in SERVERS:
+        cells = []
+        for load in loads:
+            rate, p99, cpu = (bench.median(load, name, key) for key in ("rate", "p99_us", "cpu_us"))
+            cells.append(f"{rate:,.0f}; {p99 / 1000:.1f} ms; {cpu:.1f} µs" if rate else "")
+        print(f"| {title} | " + " | ".join(cells) + " |")
+
+
 def print_text(bench, facts):
     bench.disk_us = facts["fdatasync_us"]
     print(machine.text(facts) + f"; {facts['repetitions']} repetitions of {facts['seconds']:g} s"
           + (", servers on core 0 and load generators on core 1" if facts["pinned"] else "") + "\n")
     print_rates(bench)
     print_others(bench)
+    print_comparison(bench)
     found = checks(bench)
     if found:
         print("\n| target | | measured | |\n|---|---|---|---|")
