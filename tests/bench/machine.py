@@ -2,6 +2,7 @@
 import os
 import platform
 import statistics
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -11,11 +12,12 @@ def facts(folder):
     return {"cpu": _cpu_model(), "cores": os.cpu_count(), "arch": platform.machine(),
             "kernel": platform.release(), "memory_gb": round(_memory_kb() / 1e6),
             "filesystem": _filesystem(folder), "load": round(os.getloadavg()[0], 2),
+            "commit": _commit(),
             "time": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
 
 
 def text(found):
-    return (f"{found['time']}: {found['cores']} cores ({found['cpu']}), {found['memory_gb']} GB, "
+    return (f"{found['time']}, commit {found['commit']}: {found['cores']} cores ({found['cpu']}), {found['memory_gb']} GB, "
             f"{found['filesystem']}, Linux {found['kernel']}, load {found['load']:.1f} at the start, "
             f"steal {found['steal_percent']:.1f} %, fdatasync of 4 KiB {found['fdatasync_us']:.0f} µs")
 
@@ -58,6 +60,12 @@ def anonymous_mib(pid):
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) / 1024
     return None
+
+
+def _commit():
+    done = subprocess.run(["git", "-C", Path(__file__).parent, "rev-parse", "--short", "HEAD"],
+                          capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def _cpu_model():
