@@ -141,6 +141,8 @@ static bool measuring, stopping;
 static atomic_uint_fast64_t under_way; /* of the open loop */
 static atomic_bool schedule_over;
 
+enum { MOST_ERRORS = 10000 }; /* then it makes no sense to go on */
+
 static void start_batch(struct flight *f, const grpc_op *ops, size_t count)
 {
     if (grpc_call_start_batch(f->call, ops, count, f, NULL) != GRPC_CALL_OK) abort();
@@ -266,7 +268,8 @@ static void after(struct flight *f)
 static void run_until(uint64_t until_ns)
 {
     while (stopping ? atomic_load(&under_way) > 0 || (want.rate > 0 && !schedule_over)
-                    : tool_now_ns() < until_ns && !(want.calls && calls >= want.calls)) {
+                    : tool_now_ns() < until_ns && errors < MOST_ERRORS &&
+                          !(want.calls && calls >= want.calls)) {
         grpc_event event = grpc_completion_queue_next(
             queue,
             gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(100, GPR_TIMESPAN)),

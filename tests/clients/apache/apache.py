@@ -5,6 +5,8 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -25,7 +27,7 @@ class Apache:
         self.jars, self.folder, self.prefix = Path(jars), Path(folder), list(prefix)
         self.heap, self.collector = heap, collector
         self.flush, self.segment_bytes = flush, segment_bytes
-        self.processes = []
+        self.processes, self._failed = [], []
         names, self.broker, self.remoting, self.grpc = free_ports(4)
         self.names, self.access = f"127.0.0.1:{names}", f"127.0.0.1:{self.grpc}"
 
@@ -48,12 +50,24 @@ class Apache:
         """Creates the topic and the groups; every command is a JVM of its own."""
         commands = [("updateTopic", "-t", topic, "-r", queues, "-w", queues,
                      "-a", "+message.type=NORMAL")] + [("updateSubGroup", "-g", g) for g in groups]
-        running = [spawn(self._java("64m", "tools.command.MQAdminStartup", *command,
-                                    "-n", self.names, "-c", "DefaultCluster"),
-                         stdout=subprocess.DEVNULL, env=self._environment())
-                   for command in commands]
-        if any(process.wait(START_S) for process in running):
-            raise RuntimeError("mqadmin failed")
+        running = [threading.Thread(target=self._administer, args=command) for command in commands]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        if self._failed:
+            raise RuntimeError(f"mqadmin failed: {self._failed}")
+
+    def _administer(self, *command):
+        """Ends well and does nothing while the broker is not registered: again until it says so."""
+        for _ in range(START_S):
+            done = subprocess.run(list(map(str, self._java(
+                "64m", "tools.command.MQAdminStartup", *command, "-n", self.names, "-c",
+                "DefaultCluster"))), capture_output=True, text=True, env=self._environment())
+            if done.returncode == 0 and "success" in done.stdout:
+                return
+            time.sleep(1)
+        self._failed.append(done.stdout + done.stderr)
 
     def _install(self):
         if not self.jars.exists():
