@@ -9,7 +9,7 @@
  * cannot know them.
  *
  * What must hold:
- *   1. Every call ends with one status; a unary one by itself, before its deadline.
+ *   1. Every call ends with one status; a unary one by itself, without a deadline.
  *   2. What is no message of its method is refused as such, and nothing else is; no call ends in
  *      INTERNAL, UNKNOWN or DATA_LOSS.
  *   3. Every answer is a valid message of its type, with valid texts, and has its status filled in.

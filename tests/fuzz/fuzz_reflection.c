@@ -60,7 +60,6 @@ static void probe(void)
     const struct raw_call call = {.path = reflection_server_reflection.methods[0].path,
                                   .messages = &message,
                                   .count = 1,
-                                  .timeout_ms = 5000,
                                   .message = keep_length,
                                   .arg = &len};
     raw_client_call(calls.client, &call, &ending);

@@ -24,7 +24,7 @@ struct raw_call {
     const char *client_id; /* header x-mq-client-id; NULL: none */
     const struct sk_slice *messages;
     size_t count;
-    unsigned timeout_ms;
+    unsigned timeout_ms; /* 0: none */
     raw_message_fn *message;
     void *arg;
 };
@@ -36,7 +36,7 @@ struct raw_ending {
 };
 
 /* Send all messages, half-close, read to the end. A call that does not end, with whatever status,
- * within seconds of its deadline is an assertion. */
+ * half a minute after its deadline is an assertion. */
 void raw_client_call(raw_client *client, const struct raw_call *call, struct raw_ending *out);
 
 #endif
