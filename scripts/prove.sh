@@ -37,8 +37,8 @@ prove_kill9() {
 prove_powercut() {
     build asan
     local lines
-    lines=$(build/asan/tests/powercut.store --deep --jobs 2 --seeds 55 &&
-            build/asan/tests/powercut.broker --deep --jobs 2 --seeds 160)
+    lines=$(build/asan/tests/powercut.store --deep --jobs 2 --seeds 60 &&
+            build/asan/tests/powercut.broker --deep --jobs 2 --seeds 240)
     echo "$lines"
     awk '{ images += $11; distinct += $13; second += $15; recoveries += $18 }
          END { printf "%d images, %d of them distinct; %d second-level images; %d recoveries\n",
