@@ -31,7 +31,8 @@ enum { LEASES = 256, TAGS = 4 };
 /* Every public function of the state machine. */
 #define FUNCTIONS(X)                                                                               \
     X(new)                                                                                         \
-    X(free) X(apply) X(save) X(load) X(hash) X(topic) X(topic_by_id) X(next_topic) X(topic_count)  \
+    X(free)                                                                                        \
+    X(apply) X(save) X(load) X(hash) X(topic) X(topic_by_id) X(next_topic) X(topic_count)          \
         X(next_offset) X(topic_of_queue) X(encode_topic) X(encode_topic_deleted) X(group)          \
             X(group_by_id) X(next_group) X(group_count) X(encode_group) X(encode_group_deleted)    \
                 X(config_version) X(choose) X(next_deadline) X(check_lease) X(encode_ack)          \
@@ -62,6 +63,7 @@ struct run {
     size_t lease_count;
     struct sk_buffer snapshot; /* taken when there were... */
     size_t snapshot_facts;     /* ...so many records; empty: none yet */
+    size_t replayed;           /* by all restarts: their cost grows with the square */
 };
 
 extern const char *const group_names[GROUPS];

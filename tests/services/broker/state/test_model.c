@@ -20,7 +20,7 @@
 #include "model_run.h"
 #include "support/suite.h"
 
-enum { STEPS = 5000, RUNS = 80 };
+enum { STEPS = 5000, RUNS = 80, REPLAYED_MOST = 300000 };
 
 struct counts *counts;
 
@@ -77,6 +77,7 @@ static void replay(struct run *r, size_t from, sk_state *state)
 /* The same state by three other ways; the run goes on with one of the four. */
 static void restart(struct run *r)
 {
+    r->replayed += r->w.fact_count;
     sk_state *ways[] = {r->w.state, call(new)(), call(new)(), call(new)()};
     struct sk_buffer now = {0};
     call(save)(r->w.state, &now);
@@ -411,6 +412,7 @@ static void step(struct run *r, uint64_t number)
     if (!group_id(r, g) && below(r, 4)) do_group(r, g);
     if (!topic_id(r, t) && below(r, 4)) do_topic(r, t);
     enum operation op = draw(r);
+    if (op == OP_RESTART && r->replayed > REPLAYED_MOST) op = OP_SNAPSHOT;
     size_t facts = r->w.fact_count;
     perform(r, op, g, t);
 
