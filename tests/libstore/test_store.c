@@ -221,6 +221,44 @@ START_TEST(a_strangers_directory_is_left_alone)
 }
 END_TEST
 
+static const struct {
+    struct sk_append record;
+    size_t count;
+    const char *want;
+} bad_appends[] = {
+    {{.kind = 0, .queue = SK_NO_QUEUE}, 1, "kind is 1..127, not 0"},
+    {{.kind = 128, .queue = SK_NO_QUEUE}, 1, "kind is 1..127, not 128"},
+    {{.kind = 1, .queue = SK_MAX_QUEUES}, 1, "is too large"},
+    {{.kind = 1, .queue = 3, .offset = 7}, 1, "offset 0 comes next, not 7"},
+    {{.kind = 1, .queue = SK_NO_QUEUE}, 0, "records, not 0"},
+};
+
+START_TEST(what_an_owner_does_wrong_is_refused_and_changes_nothing)
+{
+    struct toy_room room;
+    toy_open(&room, dir, NULL);
+    uint64_t before = sk_store_tail(room.store);
+    struct sk_span span;
+    struct sk_status s =
+        sk_store_append(room.store, &bad_appends[_i].record, bad_appends[_i].count, false, &span);
+    ck_assert_int_eq(s.code, SK_INVALID);
+    ck_assert_msg(strstr(s.detail, bad_appends[_i].want) != NULL, "%s", s.detail);
+    ck_assert_uint_eq(sk_store_tail(room.store), before);
+    sk_store_close(room.store);
+}
+END_TEST
+
+START_TEST(options_that_make_no_sense_are_refused)
+{
+    struct toy_room room;
+    struct sk_store_options uneven = toy_options(&room.state, dir, NULL), full = uneven;
+    uneven.segment_bytes += 1;
+    full.disk_refuse_percent = 101;
+    ck_assert_int_eq(sk_store_open(&uneven, NULL, &room.store).code, SK_INVALID);
+    ck_assert_int_eq(sk_store_open(&full, NULL, &room.store).code, SK_INVALID);
+}
+END_TEST
+
 START_TEST(records_are_found_by_time)
 {
     struct toy_room room;
@@ -289,6 +327,9 @@ static Suite *store_suite(void)
     tcase_add_test(tc, offsets_follow_each_other);
     tcase_add_test(tc, two_openers_are_one_too_many);
     tcase_add_test(tc, a_strangers_directory_is_left_alone);
+    tcase_add_loop_test(tc, what_an_owner_does_wrong_is_refused_and_changes_nothing, 0,
+                        sizeof bad_appends / sizeof bad_appends[0]);
+    tcase_add_test(tc, options_that_make_no_sense_are_refused);
     tcase_add_test(tc, records_are_found_by_time);
     tcase_add_test(tc, a_pin_outlives_the_store);
     tcase_add_test(tc, a_batch_may_fill_a_segment_but_not_more);
