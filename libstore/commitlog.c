@@ -255,15 +255,26 @@ struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_a
 /* --- sync ---------------------------------------------------------------------------------------
  */
 
+/* One at a time, and none after one that failed: of two at once on one file the kernel tells only
+ * one that it could not write, and the next one says yes to bytes that are gone. */
+static struct sk_status sync_data(struct sk_commitlog *log, const struct sk_segment *s)
+    SK_REQUIRES(log->sync_lock)
+{
+    if (log->sync_failed) return sk_error(SK_IO, "an earlier fdatasync of the log failed");
+    int err = log->vfs->fdatasync(log->vfs, s->fd);
+    log->sync_failed = err < 0;
+    return err < 0 ? sk_errno(-err, "fdatasync of segment %" PRIu64, s->base) : SK_SUCCESS;
+}
+
 static struct sk_status sync_segment(struct sk_commitlog *log, uint64_t position, uint64_t *end)
+    SK_REQUIRES(log->sync_lock)
 {
     struct sk_segment *s = sk_commitlog_pin(log, position);
     sk_assert(s != NULL);
-    int err = log->vfs->fdatasync(log->vfs, s->fd);
+    struct sk_status status = sync_data(log, s);
     *end = sk_segment_end(s);
-    uint64_t base = s->base;
     sk_segment_unref(s);
-    return err < 0 ? sk_errno(-err, "fdatasync of segment %" PRIu64, base) : SK_SUCCESS;
+    return status;
 }
 
 struct sk_status sk_commitlog_sync(struct sk_commitlog *log)
@@ -350,9 +361,11 @@ static struct sk_status zero_chunk(struct sk_commitlog *log, bool *more)
     struct sk_status status = sk_disk_zero(log->vfs, s->fd, from - s->base, to - s->base);
     release_chunk(log, sk_ok(status), to); /* before the sync, which appends need not wait for */
     if (!sk_ok(status)) *more = false;     /* no room to write ahead is no reason to stop */
-    int err = log->vfs->fdatasync(log->vfs, s->fd);
+    sk_mutex_lock(&log->sync_lock);
+    struct sk_status synced = sync_data(log, s);
+    sk_mutex_unlock(&log->sync_lock);
     sk_segment_unref(s);
-    return err < 0 ? sk_errno(-err, "fdatasync of zeros ahead") : SK_SUCCESS;
+    return sk_while(synced, "zeros ahead");
 }
 
 /* Only ahead of time: if it fails, the append that needs the segment says why. */

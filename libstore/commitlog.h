@@ -52,6 +52,7 @@ struct sk_commitlog {
     bool zeroing;            /* [zeroed, ...) is being written; under zero_lock */
 
     struct sk_mutex sync_lock;                  /* one sync at a time */
+    bool sync_failed;                           /* none any more; under sync_lock */
     struct sk_buffer scratch;                   /* the writer's */
     struct iovec parts[2 * SK_DIRECT_MOST + 2]; /* the writer's */
     bool broken; /* the writer's: a failed append could not be undone */
