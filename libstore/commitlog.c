@@ -159,8 +159,10 @@ static uint64_t zeros_at_first(const struct sk_commitlog *log)
 static struct sk_status create_segment(struct sk_commitlog *log, uint64_t base,
                                        struct sk_segment **out)
 {
-    return sk_segment_create(log->vfs, log->dir, log->store_id, base, log->segment_bytes,
-                             zeros_at_first(log), out);
+    struct sk_status s = sk_segment_create(log->vfs, log->dir, log->store_id, base,
+                                           log->segment_bytes, zeros_at_first(log), out);
+    atomic_store_explicit(&log->cramped, s.code == SK_FULL, memory_order_relaxed);
+    return s;
 }
 
 /* The spare, or a new one when the helper has not come round to it. */
@@ -379,6 +381,11 @@ static void make_spare(struct sk_commitlog *log)
     if (!log->spare && sk_ok(create_segment(log, end, &s))) log->spare = s;
     atomic_store_explicit(&log->spare_tried, true, memory_order_relaxed);
     sk_mutex_unlock(&log->create_lock);
+}
+
+void sk_commitlog_retry(struct sk_commitlog *log)
+{
+    if (atomic_load_explicit(&log->cramped, memory_order_relaxed)) make_spare(log);
 }
 
 /* Segments that are full and durable are only read, and that goes through the map. */

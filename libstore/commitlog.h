@@ -43,6 +43,7 @@ struct sk_commitlog {
     size_t sealed;                /* so many of them need no descriptor any more; under lock */
     struct sk_segment *spare;     /* the next one, prepared; guarded by create_lock */
     _Atomic bool spare_tried;     /* once for each active segment */
+    _Atomic bool cramped;         /* the disk had no room for the next segment */
     struct sk_mutex create_lock;  /* one maker of segments at a time; before lock */
     struct sk_segment *active;    /* the last of segments; the writer's */
 
@@ -88,6 +89,8 @@ SK_CHECKED struct sk_status sk_commitlog_sync(struct sk_commitlog *log);
 /* Work ahead of the tail: zeros, and the next segment. *more: call again. An error is as bad as
  * one of sync. */
 SK_CHECKED struct sk_status sk_commitlog_prepare(struct sk_commitlog *log, bool *more);
+/* If there was no room for the next segment: try once more. */
+void sk_commitlog_retry(struct sk_commitlog *log);
 /* Is there such work? Cheap; asked after each append. */
 bool sk_commitlog_wants_prepare(const struct sk_commitlog *log);
 

@@ -130,6 +130,7 @@ size_t sk_store_retain(sk_store *store)
             sk_index_drop_below(store->index, sk_commitlog_begin(&store->log));
         (void)ignored; /* a leftover is swept at the next opening */
     }
+    if (!atomic_load(&store->failed)) sk_commitlog_retry(&store->log);
     sk_mutex_unlock(&store->snapshot_lock);
     return gone;
 }

@@ -63,18 +63,30 @@ static struct sk_status claim(sk_store *store, const struct sk_append *records, 
                     expected, r->offset);
 }
 
-static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
+/* What is left of the active segment, when there is no room for the next one, and of the disk above
+ * its mark, is for what makes room: acks, offsets, deletions. */
+static struct sk_status check_room(sk_store *store)
 {
-    SK_TRY(sk_store_why(store));
-    if (count == 0 || count > SK_MAX_BATCH)
-        return sk_error(SK_INVALID, "a batch has 1..%d records, not %zu", SK_MAX_BATCH, count);
-    if (!urgent && atomic_load_explicit(&store->refusing, memory_order_relaxed))
+    if (atomic_load_explicit(&store->refusing, memory_order_relaxed))
         return sk_error(SK_FULL,
                         "the disk of '%s' is %u %% full and sends are refused above %u %%: free "
                         "some room, shorten the retention, or raise the limit",
                         store->paths.root, atomic_load(&store->disk_used_percent),
                         store->options.disk_refuse_percent);
+    if (atomic_load_explicit(&store->log.cramped, memory_order_relaxed))
+        return sk_error(SK_FULL,
+                        "the disk of '%s' has no room for another log segment of %" PRIu64
+                        " MiB and sends are refused: free some room, or shorten the retention",
+                        store->paths.root, store->segment_bytes >> 20);
     return SK_SUCCESS;
+}
+
+static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
+{
+    SK_TRY(sk_store_why(store));
+    if (count == 0 || count > SK_MAX_BATCH)
+        return sk_error(SK_INVALID, "a batch has 1..%d records, not %zu", SK_MAX_BATCH, count);
+    return urgent ? SK_SUCCESS : check_room(store);
 }
 
 struct sk_status sk_store_append(sk_store *store, const struct sk_append *records, size_t count,
@@ -86,7 +98,10 @@ struct sk_status sk_store_append(sk_store *store, const struct sk_append *record
     if (!sk_ok(s)) {
         sk_index_unclaim(store->index, records, count);
         if (store->log.broken) sk_store_mark_failed(store, s);
-        return s;
+        if (s.code != SK_FULL) return s;
+        sk_store_poke(&store->janitor); /* from now on it looks for room more often */
+        struct sk_status why = check_room(store);
+        return sk_ok(why) ? s : why;
     }
     sk_index_add_batch(store->index, records, spans, count);
     atomic_fetch_add_explicit(&store->appended_records, count, memory_order_relaxed);
@@ -292,6 +307,6 @@ struct sk_store_stats sk_store_stats(sk_store *store)
         .snapshot_position = atomic_load(&store->snapshot_position),
         .flushed = sk_commitlog_flushed(&store->log),
         .disk_used_percent = atomic_load(&store->disk_used_percent),
-        .refusing = atomic_load(&store->refusing),
+        .refusing = sk_store_is_full(store),
     };
 }

@@ -81,5 +81,10 @@ SK_CHECKED struct sk_status sk_store_why(sk_store *store); /* OK while it has no
 
 /* retain.c */
 void sk_store_look_at_disk(sk_store *store);
+static inline bool sk_store_is_full(const sk_store *store)
+{
+    return atomic_load_explicit(&store->refusing, memory_order_relaxed) ||
+           atomic_load_explicit(&store->log.cramped, memory_order_relaxed);
+}
 
 #endif

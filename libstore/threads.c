@@ -2,13 +2,14 @@
  *
  *   sk-flusher   syncs when somebody waits (or after the interval), tells what is committed
  *   sk-helper    works ahead of the tail: zeros, the next segment; writes full index extents
- *   sk-janitor   snapshots when due, retention every ten seconds
+ *   sk-janitor   snapshots when due, retention every ten seconds, every second while the disk is
+ * full
  *
  * Group commit needs no queue: while one fdatasync runs, appends go on, and the next fdatasync
  * covers all of them. */
 #include "store_impl.h"
 
-enum { JANITOR_PERIOD_MS = 10000 };
+enum { JANITOR_PERIOD_MS = 10000, JANITOR_HURRY_MS = 1000 };
 
 /* --- sleeping ---------------------------------------------------------------------------- */
 
@@ -102,7 +103,10 @@ static void *helper_body(void *arg)
 {
     sk_store *store = arg;
     do {
+        bool was_full = sk_store_is_full(store);
         work_ahead(store);
+        sk_store_look_at_disk(store); /* a segment was made, perhaps, and that is what fills it */
+        if (!was_full && sk_store_is_full(store)) sk_store_poke(&store->janitor);
         if (sk_index_wants_write(store->index)) {
             struct sk_status s = sk_index_write(store->index, false);
             (void)s; /* kept in memory, and tried again with the next snapshot */
@@ -122,18 +126,23 @@ bool sk_store_snapshot_is_due(const sk_store *store)
             sk_mono_us(store->clock) >= atomic_load(&store->snapshot_not_before_us));
 }
 
+static uint64_t janitor_period_us(const sk_store *store)
+{
+    return (sk_store_is_full(store) ? JANITOR_HURRY_MS : JANITOR_PERIOD_MS) * UINT64_C(1000);
+}
+
 static void *janitor_body(void *arg)
 {
     sk_store *store = arg;
-    uint64_t next_us = sk_mono_us(store->clock) + JANITOR_PERIOD_MS * 1000;
-    while (doze(&store->janitor, JANITOR_PERIOD_MS * 1000)) {
+    uint64_t last_us = sk_mono_us(store->clock);
+    while (doze(&store->janitor, janitor_period_us(store))) {
         if (sk_store_snapshot_is_due(store) && !atomic_load(&store->failed)) {
             struct sk_status s = sk_store_snapshot(store);
             (void)s; /* counted; tried again ten seconds later */
         }
-        if (sk_mono_us(store->clock) < next_us) continue;
+        if (sk_mono_us(store->clock) - last_us < janitor_period_us(store)) continue;
         sk_store_retain(store);
-        next_us = sk_mono_us(store->clock) + JANITOR_PERIOD_MS * 1000;
+        last_us = sk_mono_us(store->clock);
     }
     return NULL;
 }

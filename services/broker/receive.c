@@ -30,7 +30,8 @@ struct receive {
     size_t want;
     bool crc32; /* the client can verify one */
 
-    bool cancelled; /* guarded by the ledger's lock */
+    bool cancelled;           /* guarded by the ledger's lock */
+    struct sk_status problem; /* why `look` could not write a lease */
     struct sk_chosen *chosen;
     size_t chosen_count;
     uint64_t lease; /* position of the DELIVER record */
@@ -130,7 +131,8 @@ static enum sk_poll_look look(struct sk_poll *poll)
     r->chosen_count = 0;
     for (int i = 0; more && i < MOST_LOOKS; i++) {
         struct sk_status status = choose_once(r, &more);
-        if (!sk_ok(status)) return SK_POLL_MISMATCH; /* the disk: `failed` has been told */
+        r->problem = status;
+        if (!sk_ok(status)) return SK_POLL_MISMATCH; /* a full disk, or one that has failed */
     }
     if (r->chosen_count) return SK_POLL_FOUND;
     return r->filter.everything && !r->cancelled ? SK_POLL_NOTHING : SK_POLL_MISMATCH;
@@ -287,8 +289,11 @@ static void try_now(struct receive *r)
     bool over = sk_mono_us(broker->clock) >= r->poll.end_us || atomic_load(&broker->stopping);
     bool dead = r->cancelled;
     bool found = !dead && look(&r->poll) == SK_POLL_FOUND;
-    bool parked = !dead && !found && !over && sk_polls_park(broker->polls, &r->poll);
-    if (!dead && !found && !over && !parked) {
+    bool stuck = !dead && !found && !sk_ok(r->problem);
+    bool parked = !dead && !found && !over && !stuck && sk_polls_park(broker->polls, &r->poll);
+    if (stuck) {
+        verdict = sk_verdict_of(r->problem);
+    } else if (!dead && !found && !over && !parked) {
         verdict = sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
                             "too many receives wait already: max_polls is %lld, "
                             "max_polls_per_group %lld",

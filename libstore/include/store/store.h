@@ -145,8 +145,9 @@ void sk_store_close(sk_store *store);
 /* Append all or nothing, also across a power cut: 1 .. SK_MAX_BATCH records, together smaller
  * than a segment. spans[i] is record i's place. When this returns OK readers can find the
  * records and they survive the process. Call sk_store_publish after releasing the lock. SK_FULL:
- * the disk is above its mark (`urgent` appends, such as acks, may go on into the reserve). SK_IO:
- * the store has failed. */
+ * the disk is above its mark, or has no room for the next segment (`urgent` appends, such as acks,
+ * may go on into what is left of both); ends by itself when there is room again. SK_IO: the store
+ * has failed. */
 SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
                                             size_t count, bool urgent, struct sk_span *spans);
 
@@ -237,7 +238,7 @@ struct sk_store_stats {
     uint64_t snapshot_failures; /* tried again ten seconds later */
     uint64_t snapshot_position, flushed;
     unsigned disk_used_percent;
-    bool refusing; /* the disk is too full for sends */
+    bool refusing; /* the disk is too full for sends: above the mark, or no room for a segment */
 };
 struct sk_store_stats sk_store_stats(sk_store *store);
 
