@@ -148,13 +148,15 @@ static struct sk_status check_snapshots(struct inspection *in)
     uint64_t *positions = NULL;
     size_t count = 0;
     SK_TRY(sk_disk_list(in->vfs, in->paths.snapshot, ".snap", false, &positions, &count));
+    struct sk_status reach = sk_reach_check(&in->log, positions, count);
+    if (!sk_ok(reach)) tell(in, true, in->paths.log, 0, "%s", sk_status_text(&reach));
     while (count-- > 0) check_snapshot(in, positions[count]); /* newest first */
     free(positions);
     if (in->snapshot == 0 && in->log.count && in->log.segments[0]->base != 0)
         tell(in, true, in->paths.snapshot, 0,
              "no valid snapshot, and the log begins at position %" PRIu64,
              in->log.segments[0]->base);
-    if (in->snapshot && in->log.count) {
+    if (sk_ok(reach) && in->snapshot && in->log.count) {
         struct sk_status s = sk_log_reaches(&in->log, in->snapshot);
         if (!sk_ok(s)) tell(in, true, in->paths.log, in->snapshot, "%s", sk_status_text(&s));
     }

@@ -67,18 +67,40 @@ static bool look_for_strangers(void *arg, const char *name)
     return true;
 }
 
-/* A directory full of somebody's files is not the place for a new store. */
-static struct sk_status check_strangers(struct sk_vfs *vfs, const char *dir)
+static struct sk_status count_files(sk_store *store, const char *dir, const char *suffix,
+                                    size_t *count)
 {
-    struct strangers found = {0};
-    int err = vfs->list(vfs, dir, look_for_strangers, &found);
-    if (err < 0) return sk_errno(-err, "list '%s'", dir);
-    if (!found.identity && found.name[0])
-        return sk_error(SK_INVALID,
-                        "'%s' is not empty and is not a Skua store (it holds '%s'): give another "
-                        "directory",
-                        dir, found.name);
+    uint64_t *numbers = NULL;
+    struct sk_status s = sk_disk_list(store->vfs, dir, suffix, false, &numbers, count);
+    free(numbers);
+    return s.code == SK_NOT_FOUND ? SK_SUCCESS : s;
+}
+
+/* A store that lost its identity, or more, is not a new one. */
+static struct sk_status check_empty(sk_store *store)
+{
+    size_t segments = 0, snapshots = 0;
+    SK_TRY(count_files(store, store->paths.log, ".log", &segments));
+    SK_TRY(count_files(store, store->paths.snapshot, ".snap", &snapshots));
+    if (segments || snapshots)
+        return sk_error(SK_CORRUPT, "'%s' is missing but there %s: restore that file",
+                        store->paths.identity, segments ? "is a log" : "are snapshots");
     return SK_SUCCESS;
+}
+
+/* A directory full of somebody's files is not the place for a new store. */
+static struct sk_status check_strangers(sk_store *store)
+{
+    const char *dir = store->paths.root;
+    struct strangers found = {0};
+    int err = store->vfs->list(store->vfs, dir, look_for_strangers, &found);
+    if (err < 0) return sk_errno(-err, "list '%s'", dir);
+    if (found.identity || !found.name[0]) return SK_SUCCESS;
+    SK_TRY(check_empty(store));
+    return sk_error(SK_INVALID,
+                    "'%s' is not empty and is not a Skua store (it holds '%s'): give another "
+                    "directory",
+                    dir, found.name);
 }
 
 static struct sk_status make_root(struct sk_vfs *vfs, const char *dir)
@@ -121,20 +143,6 @@ struct sk_status sk_store_read_identity(struct sk_vfs *vfs, const struct sk_stor
     struct sk_status s = sk_header_read(vfs, fd, SK_MAGIC_STORE, 0, 0, out);
     sk_disk_close(vfs, fd);
     return sk_while(s, "'%s'", paths->identity);
-}
-
-static struct sk_status check_empty(sk_store *store)
-{
-    uint64_t *bases = NULL;
-    size_t count = 0;
-    struct sk_status s = sk_disk_list(store->vfs, store->paths.log, ".log", false, &bases, &count);
-    free(bases);
-    if (s.code == SK_NOT_FOUND) return SK_SUCCESS;
-    SK_TRY(s);
-    if (count)
-        return sk_error(SK_CORRUPT, "'%s' is missing but there is a log: restore that file",
-                        store->paths.identity);
-    return SK_SUCCESS;
 }
 
 static struct sk_status draw_id(uint64_t *out)
@@ -269,7 +277,7 @@ static struct sk_status open_rooms(sk_store *store)
 {
     struct sk_store_paths *p = &store->paths;
     SK_TRY(make_root(store->vfs, p->root));
-    SK_TRY(check_strangers(store->vfs, p->root));
+    SK_TRY(check_strangers(store));
     SK_TRY(sk_store_lock_dir(store->vfs, p, SK_VFS_WRITE | SK_VFS_CREATE, &store->lock_fd));
     SK_TRY(identify(store));
     SK_TRY(sk_watermark_open(&store->watermark, store->vfs, p->watermark, store->store_id));

@@ -98,12 +98,34 @@ static struct sk_status load_newest(sk_store *store, const uint64_t *positions, 
     return SK_SUCCESS;
 }
 
+struct sk_status sk_reach_check(const struct sk_commitlog *log, const uint64_t *positions,
+                                size_t count)
+{
+    if (count == 0 || log->count == 0) return SK_SUCCESS;
+    uint64_t oldest = positions[count < 2 ? 0 : count - 2], newest = positions[count - 1];
+    uint64_t end = sk_segment_end(log->active);
+    if (newest > end)
+        return sk_error(SK_CORRUPT,
+                        "'%s/%020" PRIu64
+                        ".log' is missing: there is a snapshot at position %" PRIu64
+                        "; put that file back",
+                        log->dir, end, newest);
+    if (oldest < log->segments[0]->base)
+        return sk_error(SK_CORRUPT,
+                        "'%s/%020" PRIu64 ".log' is missing: the snapshot at position %" PRIu64
+                        " needs the log from there; put that file back, or remove that snapshot to "
+                        "go on without what is lost",
+                        log->dir, sk_commitlog_base(log, oldest), oldest);
+    return SK_SUCCESS;
+}
+
 static struct sk_status start_from(sk_store *store, uint64_t *position)
 {
     uint64_t *positions = NULL;
     size_t count = 0;
     SK_TRY(sk_disk_list(store->vfs, store->paths.snapshot, ".snap", true, &positions, &count));
-    struct sk_status s = load_newest(store, positions, count, position);
+    struct sk_status s = sk_reach_check(&store->log, positions, count);
+    if (sk_ok(s)) s = load_newest(store, positions, count, position);
     free(positions);
     SK_TRY(s);
     atomic_store(&store->snapshot_position, *position);
@@ -134,9 +156,12 @@ static void look_at(struct sk_commitlog *log, struct sk_segment *s, uint64_t at,
 static uint64_t next_non_zero(const struct sk_segment *s, const uint8_t *pages, uint64_t at)
 {
     while (at < s->bytes) {
-        if (!sk_page_is_set(pages, at)) at = at - at % SK_SEGMENT_PAGE + SK_SEGMENT_PAGE;
-        else if (sk_get_u64(s->map + at) == 0) at += SK_RECORD_ALIGN;
-        else break;
+        if (!sk_page_is_set(pages, at))
+            at = at - at % SK_SEGMENT_PAGE + SK_SEGMENT_PAGE;
+        else if (sk_get_u64(s->map + at) == 0)
+            at += SK_RECORD_ALIGN;
+        else
+            break;
     }
     return at;
 }

@@ -30,4 +30,9 @@ SK_CHECKED struct sk_status sk_log_reaches(const struct sk_commitlog *log, uint6
 SK_CHECKED struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_end *end,
                                          uint64_t durable);
 
+/* SK_CORRUPT, naming the file, when the log does not reach back to the snapshots at `positions`
+ * (ascending): retention leaves the two newest what they need. An older one is a leftover. */
+SK_CHECKED struct sk_status sk_reach_check(const struct sk_commitlog *log,
+                                           const uint64_t *positions, size_t count);
+
 #endif
