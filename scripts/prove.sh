@@ -14,6 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # name | about how long | what
 proofs='
 powercut | 4 min  | the power cut at every operation, every image that the sync contract allows recovered
+faults   | 3 min  | every disk call fails once, in every way it can, through every workload of the store
+rot      | 4 min  | every bit of a small store flipped; blocks, files and directories of the wrong kind
 kill9    | 5 min  | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
 model    | 2 min  | the state machine against a naive model: 1,000,000 operations, and 500,000 that nobody saw before
 mutants  | 10 min | small bugs, one after the other: every one is caught by the suites that are there for it
@@ -26,6 +28,33 @@ coverage |  4 min | line coverage of libstore, libroute, broker/state and api/rp
 build() {
     cmake --preset "$1" >/dev/null
     cmake --build --preset "$@" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
+}
+
+# A build whose suites are fast: optimized, with all assertions, without sanitizers.
+build_optimized() {
+    cmake -S . -B build/optimized -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+    cmake --build build/optimized -j2 --target "$@" | { grep -vE '^\[[0-9]+/[0-9]+\]' || true; }
+}
+
+prove_faults() {
+    build_optimized test.libstore.fault test.libstore.fault_every
+    build/optimized/tests/test.libstore.fault
+    SKUA_PROVE=1 build/optimized/tests/test.libstore.fault_every | tee build/proof/faults.counted
+    awk '/ cases$/ { for (i = 1; i < NF; i++) if ($(i + 1) == "cases") n += $i }
+         END { print n " (call, error, way to fail) cases: told or true" }' build/proof/faults.counted
+}
+
+prove_rot() {
+    build asan
+    build_optimized test.libstore.rot test.libstore.rot_matrix
+    {
+        SKUA_PROVE=1 build/optimized/tests/test.libstore.rot
+        build/optimized/tests/test.libstore.rot_matrix
+        python3 tests/process/rot.py build/asan/bin
+    } | tee build/proof/rot.counted
+    awk '/ flipped:/ { bits = $1 } / cases;/ { for (i = 1; i < NF; i++) if ($(i + 1) == "cases;") n += $i }
+         / kinds of damage/ { kinds = $1 }
+         END { print bits " bits flipped, " n " blocks and files damaged, " kinds " kinds of damage to a directory: told or harmless" }' build/proof/rot.counted
 }
 
 prove_kill9() {
