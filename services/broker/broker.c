@@ -96,6 +96,7 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
                   .retention_bytes = c->retention_size_bytes,
                   .disk_refuse_percent = (unsigned)c->disk_refuse,
                   .disk_clean_percent = (unsigned)c->disk_clean,
+                  .vfs = broker->options.vfs,
                   .clock = broker->clock},
         .failed = failed,
         .owner = broker,

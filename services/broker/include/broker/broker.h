@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "rpc/server.h"
 
+struct sk_vfs;
 typedef struct sk_broker sk_broker;
 
 struct sk_broker_config {
@@ -31,6 +32,7 @@ extern const struct sk_program sk_broker_program;
 struct sk_broker_options {
     const struct sk_broker_config *config; /* must outlive the broker */
     const struct sk_clock *clock;          /* NULL: the machine's */
+    struct sk_vfs *vfs;                    /* store/vfs.h; NULL: the machine's disk */
     /* The disk failed for good: acknowledge nothing more, stop, end with an error. Called once,
      * from any thread, with no lock held; must not block. NULL: the process ends itself. */
     void (*failed)(void *owner, struct sk_status why);
