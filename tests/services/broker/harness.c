@@ -19,12 +19,16 @@ static void failed(void *owner, struct sk_status why)
     h->failure = why;
 }
 
-static void start(struct harness *h)
+static struct sk_status open_broker(struct harness *h)
 {
-    struct sk_broker_options options = {.config = &h->config, .failed = failed, .owner = h};
+    struct sk_broker_options options = {
+        .config = &h->config, .vfs = h->vfs, .failed = failed, .owner = h};
+    return sk_broker_open(&options, &h->broker);
+}
+
+static void serve(struct harness *h)
+{
     struct rpc_server_options server = {0};
-    struct sk_status status = sk_broker_open(&options, &h->broker);
-    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
     ck_assert(sk_ok(rpc_server_new(&server, &h->server)));
     sk_broker_mount(h->broker, h->server);
     ck_assert(sk_ok(rpc_server_listen(h->server, "127.0.0.1:0", &h->port)));
@@ -37,6 +41,13 @@ static void start(struct harness *h)
     ck_assert(sk_ok(rpc_channel_open(h->client, address, &plain, &h->channel)));
 }
 
+static void start(struct harness *h)
+{
+    struct sk_status status = open_broker(h);
+    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    serve(h);
+}
+
 static void stop(struct harness *h)
 {
     rpc_channel_close(h->channel);
@@ -47,7 +58,16 @@ static void stop(struct harness *h)
     sk_broker_close(h->broker);
 }
 
-void harness_open(struct harness *h, const char *const *settings)
+static void unconfigure(struct harness *h)
+{
+    sk_config_free(h->settings);
+    sk_arena_free(h->arena);
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf '%s'", h->dir);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void configure(struct harness *h, const char *const *settings)
 {
     memset(h, 0, sizeof *h);
     sk_log_configure(SK_SILENT, false);
@@ -70,7 +90,26 @@ void harness_open(struct harness *h, const char *const *settings)
         }
     }
     h->arena = sk_arena_new(0);
+}
+
+void harness_open(struct harness *h, const char *const *settings)
+{
+    configure(h, settings);
     start(h);
+}
+
+struct sk_status harness_try_open(struct harness *h, const char *dir, struct sk_vfs *vfs,
+                                  const char *const *settings)
+{
+    configure(h, settings);
+    h->config.data = dir;
+    h->vfs = vfs;
+    struct sk_status status = open_broker(h);
+    if (sk_ok(status))
+        serve(h);
+    else
+        unconfigure(h);
+    return status;
 }
 
 void harness_restart(struct harness *h)
@@ -82,11 +121,7 @@ void harness_restart(struct harness *h)
 void harness_close(struct harness *h)
 {
     stop(h);
-    sk_config_free(h->settings);
-    sk_arena_free(h->arena);
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf '%s'", h->dir);
-    ck_assert_int_eq(system(command), 0);
+    unconfigure(h);
 }
 
 struct rpc_options harness_options(const char *client_id)
@@ -128,8 +163,9 @@ void harness_group(struct harness *h, const char *name)
     ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
 }
 
-rmq_code harness_send(struct harness *h, const char *topic, const char *id, const char *tag,
-                      const char *body, int64_t *offset)
+struct sk_status harness_try_send(struct harness *h, const char *topic, const char *id,
+                                  const char *tag, struct sk_slice body, rmq_code *code,
+                                  int64_t *offset)
 {
     struct rpc_options options = harness_options("tester");
     rmq_resource resource = RMQ_RESOURCE_INIT;
@@ -140,21 +176,33 @@ rmq_code harness_send(struct harness *h, const char *topic, const char *id, cons
     rmq_message message = RMQ_MESSAGE_INIT, *messages[] = {&message};
     message.topic = &resource;
     message.system_properties = &system;
-    message.body = sk_proto_bytes(sk_slice_of_text(body));
+    message.body = sk_proto_bytes(body);
     rmq_send_message_request request = RMQ_SEND_MESSAGE_REQUEST_INIT;
     request.messages = messages;
     request.n_messages = 1;
     const rmq_send_message_response *response;
     struct sk_status status = rmq_messaging_service_send_message_wait(
         h->channel, &options, &request, h->arena, &response);
-    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    if (!sk_ok(status)) return status;
     ck_assert_uint_eq(response->n_entries, 1);
     ck_assert_int_eq(response->entries[0]->status->code, response->status->code);
     if (offset) *offset = response->entries[0]->offset;
-    return response->status->code;
+    *code = response->status->code;
+    return status;
 }
 
-rmq_code harness_ack(struct harness *h, const char *topic, const char *group, const char *handle)
+rmq_code harness_send(struct harness *h, const char *topic, const char *id, const char *tag,
+                      const char *body, int64_t *offset)
+{
+    rmq_code code = RMQ_CODE_UNSPECIFIED;
+    struct sk_status status =
+        harness_try_send(h, topic, id, tag, sk_slice_of_text(body), &code, offset);
+    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    return code;
+}
+
+struct sk_status harness_try_ack(struct harness *h, const char *topic, const char *group,
+                                 const char *handle, rmq_code *code)
 {
     struct rpc_options options = harness_options("tester");
     rmq_resource t = RMQ_RESOURCE_INIT, g = RMQ_RESOURCE_INIT;
@@ -170,10 +218,19 @@ rmq_code harness_ack(struct harness *h, const char *topic, const char *group, co
     const rmq_ack_message_response *response;
     struct sk_status status =
         rmq_messaging_service_ack_message_wait(h->channel, &options, &request, h->arena, &response);
-    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    if (!sk_ok(status)) return status;
     ck_assert_uint_eq(response->n_entries, 1);
     ck_assert_str_eq(response->entries[0]->receipt_handle, handle);
-    return response->entries[0]->status->code;
+    *code = response->entries[0]->status->code;
+    return status;
+}
+
+rmq_code harness_ack(struct harness *h, const char *topic, const char *group, const char *handle)
+{
+    rmq_code code = RMQ_CODE_UNSPECIFIED;
+    struct sk_status status = harness_try_ack(h, topic, group, handle, &code);
+    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    return code;
 }
 
 /* --- receive, waiting for its end ------------------------------------------------------------ */

@@ -24,11 +24,17 @@ struct harness {
     sk_arena *arena; /* responses of the *_wait functions */
     int port;
     struct sk_status failure; /* what the broker's `failed` was told */
+    struct sk_vfs *vfs;       /* store/vfs.h; NULL: the machine's disk */
 };
 
 /* settings: "name=value" each, the last one NULL; may be NULL. */
 void harness_open(struct harness *h, const char *const *settings);
 void harness_close(struct harness *h);
+
+/* The same, in `dir` (kept by the caller) on another disk. If it does not open there is nothing to
+ * close. */
+struct sk_status harness_try_open(struct harness *h, const char *dir, struct sk_vfs *vfs,
+                                  const char *const *settings);
 
 /* Stop and start the broker on the same directory (orderly). */
 void harness_restart(struct harness *h);
@@ -43,6 +49,11 @@ void harness_group(struct harness *h, const char *name);
 /* Send one message; the code of the reply's status. offset may be NULL. */
 rmq_code harness_send(struct harness *h, const char *topic, const char *id, const char *tag,
                       const char *body, int64_t *offset);
+
+/* The same, where the call may fail: *code and *offset are set if it did not. */
+struct sk_status harness_try_send(struct harness *h, const char *topic, const char *id,
+                                  const char *tag, struct sk_slice body, rmq_code *code,
+                                  int64_t *offset);
 
 /* What one receive brought. */
 struct received {
@@ -81,6 +92,8 @@ void harness_receive_end(harness_pending *pending); /* waits */
 void harness_wait_for_polls(struct harness *h, uint64_t count);
 
 /* The code of the entry. */
+struct sk_status harness_try_ack(struct harness *h, const char *topic, const char *group,
+                                 const char *handle, rmq_code *code);
 rmq_code harness_ack(struct harness *h, const char *topic, const char *group, const char *handle);
 
 #endif
