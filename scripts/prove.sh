@@ -59,7 +59,7 @@ prove_rot() {
 
 prove_kill9() {
     build asan
-    python3 tests/process/kill9.py build/asan/bin build/asan/tests/workload 200 sync
+    python3 tests/process/kill9.py build/asan/bin build/asan/tests/workload 200 both
 }
 
 # Optimized programs, whatever the preset.

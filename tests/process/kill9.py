@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """kill -9 of a broker in mid-load, round after round.
 
-    kill9.py BIN_DIR WORKLOAD [ROUNDS] [sync|async]
+    kill9.py BIN_DIR WORKLOAD [ROUNDS] [sync|async|both]
 
 Each round sends with 64 in flight and, beside it, with one; takes messages under long leases,
-acknowledges half of them, and kills the broker at a random moment. After the restart:
+acknowledges half of them, and kills the broker at a random moment: segments and snapshots are small, so
+that it often rolls one or writes the other. In every second round the start that follows is killed too,
+once or twice, at a random moment of its recovery. `both`: the rounds take turns. After the restart:
 
   * every answered send is in its topic, once, at the offset that the answer named;
   * what was at a (queue, offset) in an earlier round is there still: no offset is used twice;
@@ -29,6 +31,8 @@ from cluster import Cluster, spawn  # noqa: E402
 TOPIC, GROUP, QUEUES = "killed", "survivors", 4
 TAKEN_PER_ROUND = 20
 LONG_LEASE_S = 3600
+START_S = 0.4           # a start is killed within this time, mostly before it is ready
+SMALL = ["--set", "segment_size=1MiB", "--set", "snapshot_distance=1MiB"]
 OK = "20000"
 
 
@@ -56,6 +60,7 @@ class Known:
         self.places = {}         # (queue, offset) -> id, as read after the last restart
         self.acked = set()
         self.leased = {}         # id -> handle
+        self.killed_starts = 0
 
     def note_sends(self, text):
         for line in text.splitlines():
@@ -120,6 +125,15 @@ def drain(process, known, lock):
         known.note_sends(text)
 
 
+def kill_in_recovery(broker, chance):
+    """Start it, and kill it wherever it is by then."""
+    with open(broker.log, "ab") as log:
+        process = spawn(broker.command, stdout=log, stderr=log)
+    time.sleep(chance.uniform(0, START_S))
+    process.kill()
+    process.wait()
+
+
 def one_round(broker, work, known, number, chance):
     lock = threading.Lock()
     senders = [work.start("send", TOPIC, f"many-{number}", 64, 1000000),
@@ -132,6 +146,9 @@ def one_round(broker, work, known, number, chance):
     broker.kill()
     for reader in readers:
         reader.join()
+    for _ in range(chance.choice([0, 0, 1, 2])):
+        kill_in_recovery(broker, chance)
+        known.killed_starts += 1
     broker.start()
     known.check_log(work.run("read", TOPIC, QUEUES), number)
     ack(work, known, list(known.leased)[:1])     # a handle from before the kill
@@ -153,18 +170,23 @@ def main():
     bin_dir, program = sys.argv[1], sys.argv[2]
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 20
     flush = sys.argv[4] if len(sys.argv) > 4 else "sync"
+    modes = ["sync", "async"] if flush == "both" else [flush]
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}, {rounds} rounds, flush {flush}")
     chance, known = random.Random(seed), Known()
     with tempfile.TemporaryDirectory() as folder, Cluster(bin_dir, folder) as cluster:
-        broker = cluster.dev("--flush", flush)
+        broker = cluster.dev("--flush", modes[0], *SMALL)
         cluster.skua("topic", "create", TOPIC, "--queues", QUEUES)
         work = Workload(program, broker.listen)
         for number in range(rounds):
+            broker.command[broker.command.index("--flush") + 1] = modes[(number + 1) % len(modes)]
             one_round(broker, work, known, number, chance)
         check_the_rest(work, known)
         broker.stop()
-    print(f"nothing lost in {rounds} kills")
+        segments = len(list(Path(folder).rglob("*.log")))
+    print(f"{rounds} kills under load and {known.killed_starts} during a start ({flush}): "
+          f"{len(known.answered)} answered messages all there, once, in order, in {segments} segments; "
+          f"{len(known.acked)} acknowledgements kept")
 
 
 if __name__ == "__main__":
