@@ -333,22 +333,22 @@ static bool same(const struct toy *a, const struct toy *b)
 
 /* Open it on a healthy disk: it is what so many appends left, at least `least` of them. */
 static void check_image(const struct life *l, struct memory_vfs *disk, const struct what *w,
-                        int least)
+                        const char *image, int least)
 {
     struct life again = {0};
     struct sk_status s = begin(&again, memory_vfs_door(disk), NULL);
-    ck_assert_msg(sk_ok(s), "%s: %s", name_of(w), sk_status_text(&s));
+    ck_assert_msg(sk_ok(s), "%s, %s: %s", name_of(w), image, sk_status_text(&s));
     bool doubtful = l->doubtful && l->failures_told && w->row.verb == FAULT_PWRITEV;
     bool fits = doubtful && same(&again.room.state, &l->doubt);
     for (int k = least; !fits && k <= l->count; k++) fits = same(&again.room.state, &l->after[k]);
-    ck_assert_msg(fits, "%s: %llu records are found; %llu were accepted, %llu durable", name_of(w),
-                  (unsigned long long)again.room.state.records,
+    ck_assert_msg(fits, "%s, %s: %llu records are found; %llu were accepted, %llu durable",
+                  name_of(w), image, (unsigned long long)again.room.state.records,
                   (unsigned long long)l->after[l->count].records,
                   (unsigned long long)l->after[least].records);
     toy_check_queues(&again.room);
     struct sk_span span;
     s = toy_try_put(&again.room, 3, 50, &span); /* and it goes on from there */
-    ck_assert_msg(sk_ok(s), "%s: %s", name_of(w), sk_status_text(&s));
+    ck_assert_msg(sk_ok(s), "%s, %s: %s", name_of(w), image, sk_status_text(&s));
     sk_store_close(again.room.store);
 }
 
@@ -369,12 +369,12 @@ static void check(const struct life *l, struct memory_vfs *disk, struct faulty_v
     ck_assert_msg(faulty->retried == 0, "%s: a sync that failed was tried again", name_of(w));
     size_t ops = memory_vfs_ops(disk);
     struct memory_vfs *cut = memory_vfs_crash(disk, ops, MEMORY_KEEP_SYNCED, 0);
-    check_image(l, cut, w, durable);
+    check_image(l, cut, w, "what was synced", durable);
     memory_vfs_free(cut);
     cut = memory_vfs_crash(disk, ops, MEMORY_KEEP_SOME, (uint64_t)w->nth);
-    check_image(l, cut, w, durable);
+    check_image(l, cut, w, "some of the rest, too", durable);
     memory_vfs_free(cut);
-    check_image(l, disk, w, lossy ? durable : l->count);
+    check_image(l, disk, w, "after a kill", lossy ? durable : l->count);
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
