@@ -172,15 +172,17 @@ static struct sk_status next_segment(struct sk_commitlog *log) SK_REQUIRES(log->
     return create_segment(log, sk_segment_end(log->active), &log->spare);
 }
 
+/* Its beginning is claimed before anyone can find the segment: a tail at the very end of the last
+ * segment lies in this one already, and the helper would write zeros over its header. */
 void sk_commitlog_activate(struct sk_commitlog *log, struct sk_segment *s)
 {
+    claim_room(log, s->base + zeros_at_first(log));
     sk_mutex_lock(&log->lock);
     log->segments = sk_realloc(log->segments, log->count + 1, sizeof *log->segments);
     log->segments[log->count++] = s;
     sk_mutex_unlock(&log->lock);
     log->active = s;
     atomic_store_explicit(&log->spare_tried, false, memory_order_relaxed);
-    claim_room(log, s->base + zeros_at_first(log));
 }
 
 static struct sk_status write_pad(struct sk_commitlog *log, uint64_t rest)

@@ -7,6 +7,7 @@
 
 #include "base/thread.h"
 #include "support/faulty_vfs.h"
+#include "support/memory_vfs.h"
 #include "support/suite.h"
 #include "toy.h"
 
@@ -216,6 +217,35 @@ START_TEST(readers_need_no_lock_while_all_moves)
 }
 END_TEST
 
+/* A tail at the very end of a segment is also the beginning of the next one: in the moment of a roll
+ * the helper took the header of the new segment for room to be filled with zeros. */
+START_TEST(zeros_ahead_spare_the_header_of_a_new_segment)
+{
+    enum { SEGMENT = 8192, FILLS_IT = SEGMENT - 4096 - 56, ROLLS = 100 };
+    static struct scene s;
+    memset(&s, 0, sizeof s);
+    sk_mutex_init(&s.lock);
+    struct memory_vfs *disk = memory_vfs_new();
+    struct sk_store_options o = toy_options(&s.room.state, "/d/store", memory_vfs_door(disk));
+    o.manual = false;
+    o.segment_bytes = SEGMENT;
+    o.lock = lock_scene;
+    o.unlock = unlock_scene;
+    ck_ok(sk_store_open(&o, NULL, &s.room.store));
+    for (int i = 0; i < ROLLS; i++) {
+        sk_mutex_lock(&s.lock);
+        struct sk_span span = toy_put(&s.room, 0, FILLS_IT);
+        sk_mutex_unlock(&s.lock);
+        ck_assert_uint_eq(span.end % SEGMENT, 0);
+        if (i % 4 == 0) await(&s, span.end);
+    }
+    sk_store_close(s.room.store);
+    ck_ok(sk_store_verify("/d/store", memory_vfs_door(disk), NULL, NULL, NULL));
+    memory_vfs_free(disk);
+    sk_mutex_done(&s.lock);
+}
+END_TEST
+
 static Suite *threads_suite(void)
 {
     Suite *suite = suite_create("libstore/threads");
@@ -223,6 +253,7 @@ static Suite *threads_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, many_waiters_share_a_sync);
+    tcase_add_loop_test(tc, zeros_ahead_spare_the_header_of_a_new_segment, 0, 25);
     tcase_add_loop_test(tc, readers_need_no_lock_while_all_moves, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;
