@@ -189,13 +189,14 @@ static bool has_field_0(const ProtobufCMessage *m)
     return false;
 }
 
-/* Five bytes that as a tag would say more than 32 bits: protobuf-c drops the bits above, other
- * parsers refuse it, and so do we. */
-static bool may_have_long_tag(struct sk_slice bytes)
+/* Five bytes that as a tag would say more than 32 bits, or ten that would say more than 64:
+ * protobuf-c drops the bits above, other parsers refuse it, and so do we. */
+static bool may_have_long_number(struct sk_slice bytes)
 {
     for (size_t i = 0, run = 0; i < bytes.len; i++) {
         uint8_t byte = bytes.data[i];
         if (run >= 4 && byte >= 0x10 && byte < 0x80) return true;
+        if (run >= 9 && byte >= 0x02 && byte < 0x80) return true;
         run = byte & 0x80 ? run + 1 : 0;
     }
     return false;
@@ -211,11 +212,11 @@ static void check_request(struct sk_slice request, sk_arena *arena)
     rmq_send_message_request *whole = rmq_send_message_request_unpack(&allocator, request);
     size_t count = sk_scan_count(request);
     sk_assert(count != SIZE_MAX || !whole || has_field_0(&whole->base) ||
-              may_have_long_tag(request));
+              may_have_long_number(request));
     if (count > MESSAGES) return;
     enum sk_scan_result result = sk_scan_request(request, messages, count);
     if (sk_arena_is_exhausted(arena)) return;
-    if (result == SK_SCAN_BAD && !may_have_long_tag(request))
+    if (result == SK_SCAN_BAD && !may_have_long_number(request))
         sk_assert(!whole || has_field_0(&whole->base) ||
                   !sk_proto_texts_are_fine(&rmq_send_message_request_descriptor, request));
     if (result != SK_SCAN_OK) return;
