@@ -35,6 +35,10 @@ class Shell:
     def json(self, *words, **options):
         return json.loads(self.run(*words, "-o", "json", **options).stdout)
 
+    def registered(self):
+        """The names of the brokers that the name server takes for well, in order."""
+        return sorted(b["broker"] for b in self.json("cluster")["brokers"] if b["state"] == "ok")
+
     def lines(self, *words, **options):
         return [json.loads(line) for line in
                 self.run(*words, "-o", "json", **options).stdout.splitlines()]

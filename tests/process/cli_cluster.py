@@ -15,10 +15,6 @@ from cli import NOT_FOUND, USAGE, Shell  # noqa: E402
 from cluster import Cluster, spawn, wait_until  # noqa: E402
 
 
-def registered(sh):
-    return sorted(b["broker"] for b in sh.json("cluster")["brokers"] if b["state"] == "ok")
-
-
 def everywhere(sh):
     """Created on every broker, of one cluster, on one broker."""
     made = sh.json("topic", "create", "orders", "--queues", 2)
@@ -67,7 +63,7 @@ def survives(sh, servers, brokers):
     assert {m["broker"] for m in got} == {"broker-b"} and len(got) == 52, len(got)
 
     brokers[0].start()
-    wait_until("broker-a is back", lambda: registered(sh) == ["broker-a", "broker-b"], 20)
+    wait_until("broker-a is back", lambda: sh.registered() == ["broker-a", "broker-b"], 20)
     got = sh.lines("receive", "orders", "--group", "billing", "--count", 2, "--wait", 20)
     assert {m["broker"] for m in got} == {"broker-a"} and len(got) == 2, got
 
@@ -75,7 +71,7 @@ def survives(sh, servers, brokers):
 def goes_on(sh, servers, brokers, bin_dir):
     """A running client loses all name servers and one of two brokers: no error reaches it."""
     servers[0].start()
-    wait_until("ns-1 has relearned", lambda: registered(Shell(bin_dir / "skua", servers[0].listen))
+    wait_until("ns-1 has relearned", lambda: Shell(bin_dir / "skua", servers[0].listen).registered()
                == ["broker-a", "broker-b"], 40)
     sh.run("bench", "send", "steady", "--count", 1)
     bench = spawn([bin_dir / "skua", "bench", "send", "steady", "--rate", 200, "--duration", 5,
@@ -106,7 +102,7 @@ def main():
         for server in servers:
             one = Shell(Path(sys.argv[1]) / "skua", server.listen)
             wait_until("both brokers are registered",
-                       lambda: registered(one) == ["broker-a", "broker-b"], 20)
+                       lambda: one.registered() == ["broker-a", "broker-b"], 20)
         everywhere(sh)
         both_in_turn(sh)
         survives(sh, servers, brokers)

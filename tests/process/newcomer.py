@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from cli import Shell  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import Cluster, wait_until  # noqa: E402
 
 
 def first_messages_came_in_reverse(sh):
@@ -194,7 +194,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder, Cluster(bin_dir, Path(folder)) as cluster:
         names = cluster.namesrv("ns-1")
         cluster.broker("broker-a")
-        first_messages_came_in_reverse(Shell(bin_dir / "skua", names.listen))
+        sh = Shell(bin_dir / "skua", names.listen)
+        wait_until("broker-a is registered", lambda: sh.registered() == ["broker-a"], 20)
+        first_messages_came_in_reverse(sh)
     print("nobody stumbles here any more")
 
 
