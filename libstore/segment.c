@@ -101,15 +101,29 @@ struct sk_status sk_segment_open(struct sk_vfs *vfs, const char *dir, uint64_t s
     return sk_while(adopt(vfs, fd, base, bytes, out), "segment '%s'", path);
 }
 
+/* A reference may be handed over to a thread of the C core, which orders that with locks of its
+ * own; it is not instrumented, so the thread sanitizer has to be told. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_release(void *object);
+void __tsan_acquire(void *object);
+#define HAND_OUT(segment) __tsan_release(segment)
+#define TAKE_BACK(segment) __tsan_acquire(segment)
+#else
+#define HAND_OUT(segment) (void)(segment)
+#define TAKE_BACK(segment) (void)(segment)
+#endif
+
 struct sk_segment *sk_segment_ref(struct sk_segment *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    HAND_OUT(s);
     return s;
 }
 
 void sk_segment_unref(struct sk_segment *s)
 {
     if (!s) return;
+    TAKE_BACK(s);
     /* Release our last reads of the map, and see those of the others before unmapping. */
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
     s->vfs->unmap(s->vfs, s->map, (size_t)s->bytes);

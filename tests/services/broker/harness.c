@@ -13,10 +13,25 @@
 
 /* --- the broker ------------------------------------------------------------------------------ */
 
+static pthread_mutex_t failure_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t failure_told = PTHREAD_COND_INITIALIZER;
+
 static void failed(void *owner, struct sk_status why)
 {
     struct harness *h = owner;
+    pthread_mutex_lock(&failure_lock);
     h->failure = why;
+    pthread_cond_broadcast(&failure_told);
+    pthread_mutex_unlock(&failure_lock);
+}
+
+struct sk_status harness_await_failure(struct harness *h)
+{
+    pthread_mutex_lock(&failure_lock);
+    while (sk_ok(h->failure)) pthread_cond_wait(&failure_told, &failure_lock);
+    struct sk_status why = h->failure;
+    pthread_mutex_unlock(&failure_lock);
+    return why;
 }
 
 static struct sk_status open_broker(struct harness *h)

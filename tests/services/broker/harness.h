@@ -96,4 +96,7 @@ struct sk_status harness_try_ack(struct harness *h, const char *topic, const cha
                                  const char *handle, rmq_code *code);
 rmq_code harness_ack(struct harness *h, const char *topic, const char *group, const char *handle);
 
+/* Wait until the broker says that its disk failed: what it was told. */
+struct sk_status harness_await_failure(struct harness *h);
+
 #endif

@@ -228,7 +228,7 @@ START_TEST(a_failed_sync_promises_nothing)
     ck_assert_int_eq(end(&send), REFUSED);
     release_syncs(0);
     ck_assert(!send_it(&h));
-    ck_assert_int_eq(h.failure.code, SK_IO);
+    ck_assert_int_eq(harness_await_failure(&h).code, SK_IO);
 }
 END_TEST
 
