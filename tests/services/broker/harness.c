@@ -248,6 +248,28 @@ rmq_code harness_ack(struct harness *h, const char *topic, const char *group, co
     return code;
 }
 
+const rmq_change_invisible_duration_response *harness_change(struct harness *h, const char *topic,
+                                                             const char *group, const char *handle,
+                                                             int64_t seconds)
+{
+    struct rpc_options options = harness_options("tester");
+    rmq_resource t = RMQ_RESOURCE_INIT, g = RMQ_RESOURCE_INIT;
+    t.name = (char *)(uintptr_t)topic;
+    g.name = (char *)(uintptr_t)group;
+    pb_duration duration = PB_DURATION_INIT;
+    duration.seconds = seconds;
+    rmq_change_invisible_duration_request request = RMQ_CHANGE_INVISIBLE_DURATION_REQUEST_INIT;
+    request.topic = &t;
+    request.group = &g;
+    request.receipt_handle = (char *)(uintptr_t)handle;
+    request.invisible_duration = &duration;
+    const rmq_change_invisible_duration_response *response;
+    struct sk_status status = rmq_messaging_service_change_invisible_duration_wait(
+        h->channel, &options, &request, h->arena, &response);
+    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
+    return response;
+}
+
 /* --- receive, waiting for its end ------------------------------------------------------------ */
 
 struct harness_pending {

@@ -96,6 +96,11 @@ struct sk_status harness_try_ack(struct harness *h, const char *topic, const cha
                                  const char *handle, rmq_code *code);
 rmq_code harness_ack(struct harness *h, const char *topic, const char *group, const char *handle);
 
+/* Change how long a message is invisible: the answer, which h->arena keeps. */
+const rmq_change_invisible_duration_response *harness_change(struct harness *h, const char *topic,
+                                                             const char *group, const char *handle,
+                                                             int64_t seconds);
+
 /* Wait until the broker says that its disk failed: what it was told. */
 struct sk_status harness_await_failure(struct harness *h);
 

@@ -19,25 +19,6 @@ static void close_it(void)
     harness_close(&h);
 }
 
-static rmq_code change(const char *handle)
-{
-    struct rpc_options options = harness_options("tester");
-    rmq_resource topic = RMQ_RESOURCE_INIT, group = RMQ_RESOURCE_INIT;
-    topic.name = (char *)(uintptr_t) "orders";
-    group.name = (char *)(uintptr_t) "billing";
-    pb_duration duration = PB_DURATION_INIT;
-    duration.seconds = 60;
-    rmq_change_invisible_duration_request request = RMQ_CHANGE_INVISIBLE_DURATION_REQUEST_INIT;
-    request.topic = &topic;
-    request.group = &group;
-    request.receipt_handle = (char *)(uintptr_t)handle;
-    request.invisible_duration = &duration;
-    const rmq_change_invisible_duration_response *response;
-    ck_assert(sk_ok(rmq_messaging_service_change_invisible_duration_wait(
-        h.channel, &options, &request, h.arena, &response)));
-    return response->status->code;
-}
-
 /* Another broker counts its leases alike: only the name in the handle tells whose it is. */
 START_TEST(a_handle_of_another_broker_is_refused)
 {
@@ -52,7 +33,8 @@ START_TEST(a_handle_of_another_broker_is_refused)
     receipt.broker = SK_SLICE("another");
     text[sk_receipt_encode(&receipt, text)] = '\0';
     ck_assert_int_eq(harness_ack(&h, "orders", "billing", text), RMQ_CODE_INVALID_RECEIPT_HANDLE);
-    ck_assert_int_eq(change(text), RMQ_CODE_INVALID_RECEIPT_HANDLE);
+    ck_assert_int_eq(harness_change(&h, "orders", "billing", text, 60)->status->code,
+                     RMQ_CODE_INVALID_RECEIPT_HANDLE);
     ck_assert_int_eq(harness_ack(&h, "orders", "billing", r.messages[0].handle), RMQ_CODE_OK);
 }
 END_TEST

@@ -112,26 +112,6 @@ START_TEST(an_old_handle_is_refused)
 }
 END_TEST
 
-static const rmq_change_invisible_duration_response *change(const char *handle, int64_t seconds)
-{
-    struct rpc_options options = harness_options("tester");
-    static rmq_resource topic = RMQ_RESOURCE_INIT, group = RMQ_RESOURCE_INIT;
-    topic.name = (char *)(uintptr_t) "orders";
-    group.name = (char *)(uintptr_t) "billing";
-    pb_duration duration = PB_DURATION_INIT;
-    duration.seconds = seconds;
-    rmq_change_invisible_duration_request request = RMQ_CHANGE_INVISIBLE_DURATION_REQUEST_INIT;
-    request.topic = &topic;
-    request.group = &group;
-    request.receipt_handle = (char *)(uintptr_t)handle;
-    request.invisible_duration = &duration;
-    const rmq_change_invisible_duration_response *response;
-    struct sk_status status = rmq_messaging_service_change_invisible_duration_wait(
-        h.channel, &options, &request, h.arena, &response);
-    ck_assert_msg(sk_ok(status), "%s", sk_status_text(&status));
-    return response;
-}
-
 START_TEST(a_changed_lease_has_a_new_handle)
 {
     struct received r;
@@ -139,7 +119,8 @@ START_TEST(a_changed_lease_has_a_new_handle)
     struct receive_how asked = how(30000, 100);
     expect(&asked, "A", 1, &r);
     const char *old = r.messages[0].handle;
-    const rmq_change_invisible_duration_response *changed = change(old, 40);
+    const rmq_change_invisible_duration_response *changed =
+        harness_change(&h, "orders", "billing", old, 40);
     ck_assert_int_eq(changed->status->code, RMQ_CODE_OK);
     ck_assert_str_ne(changed->receipt_handle, old);
     const char *handle = changed->receipt_handle;
@@ -179,11 +160,13 @@ START_TEST(a_lease_changed_to_nothing_wakes_a_poll)
     expect(&asked, "A", 1, &r);
     harness_pending *pending = harness_receive_begin(&h, &patiently, &woken);
     harness_wait_for_polls(&h, 1);
-    ck_assert_int_eq(change(r.messages[0].handle, 0)->status->code, RMQ_CODE_OK);
+    ck_assert_int_eq(harness_change(&h, "orders", "billing", r.messages[0].handle, 0)->status->code,
+                     RMQ_CODE_OK);
     harness_receive_end(pending);
     ck_assert_int_eq(woken.code, RMQ_CODE_OK);
     ck_assert_int_eq(woken.messages[0].attempt, 2);
-    const rmq_change_invisible_duration_response *late = change(r.messages[0].handle, 5);
+    const rmq_change_invisible_duration_response *late =
+        harness_change(&h, "orders", "billing", r.messages[0].handle, 5);
     ck_assert_int_eq(late->status->code, RMQ_CODE_INVALID_RECEIPT_HANDLE);
     ck_assert_str_eq(late->receipt_handle, r.messages[0].handle);
 }

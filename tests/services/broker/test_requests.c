@@ -496,40 +496,20 @@ static const struct {
     {"bad group", "orders", "a/b", "x", RMQ_CODE_ILLEGAL_CONSUMER_GROUP},
 };
 
-static const rmq_change_invisible_duration_response *change(const char *topic_name,
-                                                            const char *group_name,
-                                                            const char *handle, int64_t seconds)
-{
-    rmq_resource topic = RMQ_RESOURCE_INIT, group = RMQ_RESOURCE_INIT;
-    topic.name = (char *)(uintptr_t)topic_name;
-    group.name = (char *)(uintptr_t)group_name;
-    pb_duration duration = PB_DURATION_INIT;
-    duration.seconds = seconds;
-    rmq_change_invisible_duration_request request = RMQ_CHANGE_INVISIBLE_DURATION_REQUEST_INIT;
-    request.topic = &topic;
-    request.group = &group;
-    request.receipt_handle = (char *)(uintptr_t)handle;
-    request.invisible_duration = &duration;
-    const rmq_change_invisible_duration_response *response;
-    ck_assert(sk_ok(rmq_messaging_service_change_invisible_duration_wait(
-        h.channel, &options, &request, h.arena, &response)));
-    return response;
-}
-
 START_TEST(bad_acks_and_changes_are_refused)
 {
     for (int i = 0; i < ROWS(acks); i++) {
         rmq_code code = harness_ack(&h, acks[i].topic, acks[i].group, acks[i].handle);
         ck_assert_msg((int)code == acks[i].code, "%s: %d", acks[i].what, (int)code);
         const rmq_change_invisible_duration_response *changed =
-            change(acks[i].topic, acks[i].group, acks[i].handle, 1);
+            harness_change(&h, acks[i].topic, acks[i].group, acks[i].handle, 1);
         ck_assert_msg((int)changed->status->code == acks[i].code, "%s: change %d", acks[i].what,
                       (int)changed->status->code);
         ck_assert_str_eq(changed->receipt_handle, acks[i].handle); /* told on errors, too */
     }
-    check_status("too long", change("orders", "billing", "x", 43201)->status,
+    check_status("too long", harness_change(&h, "orders", "billing", "x", 43201)->status,
                  RMQ_CODE_ILLEGAL_INVISIBLE_TIME, "43200000");
-    check_status("negative", change("orders", "billing", "x", -1)->status,
+    check_status("negative", harness_change(&h, "orders", "billing", "x", -1)->status,
                  RMQ_CODE_ILLEGAL_INVISIBLE_TIME, "-1000");
     it_still_serves();
 }
