@@ -2,8 +2,8 @@
  *
  *   sk-flusher   syncs when somebody waits (or after the interval), tells what is committed
  *   sk-helper    works ahead of the tail: zeros, the next segment; writes full index extents
- *   sk-janitor   snapshots when due, retention every ten seconds, every second while the disk is
- * full
+ *   sk-janitor   snapshots when due, retention every ten seconds (every second while the disk
+ *                is full)
  *
  * Group commit needs no queue: while one fdatasync runs, appends go on, and the next fdatasync
  * covers all of them. */

@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "rpc/server.h"
 #include "base/thread.h"
+#include "rpc/server.h"
 
 static bool handle(grpc_event event)
 {
