@@ -390,12 +390,15 @@ void sk_commitlog_retry(struct sk_commitlog *log)
     if (atomic_load_explicit(&log->cramped, memory_order_relaxed)) make_spare(log);
 }
 
-/* Segments that are full and durable are only read, and that goes through the map. */
+/* Segments that are full and durable are only read, and that goes through the map; giving back
+ * their memory is the last use of the descriptor. */
 static void close_sealed(struct sk_commitlog *log)
 {
+    uint64_t unused = sk_commitlog_flushed(log), let_go = atomic_load(&log->let_go);
+    if (log->keep_bytes && let_go < unused) unused = let_go;
     sk_mutex_lock(&log->lock);
     while (log->sealed + 1 < log->count &&
-           sk_segment_end(log->segments[log->sealed]) <= sk_commitlog_flushed(log)) {
+           sk_segment_end(log->segments[log->sealed]) <= unused) {
         struct sk_segment *s = log->segments[log->sealed++];
         sk_disk_close(log->vfs, s->fd);
         s->fd = -1;

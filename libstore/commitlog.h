@@ -27,6 +27,7 @@ enum {
     SK_ZERO_CHUNK = 512 * 1024, /* written and synced at a time by the helper */
     SK_ZERO_AHEAD = 8 * 1024 * 1024, /* how far ahead of the tail it works */
     SK_ZERO_LEAD = 1024 * 1024,      /* nearly overtaken: it starts so far ahead anew */
+    SK_CACHE_CHUNK = 4 * 1024 * 1024, /* written out, and given back, at a time */
 };
 
 struct sk_commitlog {
@@ -51,6 +52,10 @@ struct sk_commitlog {
     struct sk_cond zero_idle;
     _Atomic uint64_t zeroed; /* pre-written up to here; written under zero_lock */
     bool zeroing;            /* [zeroed, ...) is being written; under zero_lock */
+
+    uint64_t keep_bytes;       /* of page cache behind the tail; 0: as the kernel pleases */
+    _Atomic uint64_t sent_out; /* the disk was asked to write up to here; the helper writes it */
+    _Atomic uint64_t let_go;   /* memory was given back up to here; the helper writes it */
 
     struct sk_mutex sync_lock;                  /* one sync at a time */
     bool sync_failed;                           /* none any more; under sync_lock */
@@ -85,6 +90,12 @@ SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,
 
 /* Make everything up to the present tail durable. After an error never call it again. */
 SK_CHECKED struct sk_status sk_commitlog_sync(struct sk_commitlog *log);
+
+/* From the present tail on, keep only the newest `keep_bytes` in the page cache (commitlog_cache.c). */
+void sk_commitlog_limit_cache(struct sk_commitlog *log, uint64_t keep_bytes);
+/* Send out and let go of what is due, one chunk each. True: there is more. One caller at a time. */
+bool sk_commitlog_trim_cache(struct sk_commitlog *log);
+bool sk_commitlog_wants_trim(const struct sk_commitlog *log); /* cheap; asked after each append */
 
 /* Work ahead of the tail: zeros, and the next segment. *more: call again. An error is as bad as
  * one of sync. */

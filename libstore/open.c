@@ -296,6 +296,7 @@ static struct sk_status bring_up(sk_store *store, struct sk_recovery *recovery)
     SK_TRY(sk_store_recover(store, recovery));
     /* Before the first append: the mark of an orderly stop must not outlive what follows. */
     SK_TRY(sk_watermark_begin(&store->watermark, recovery->tail));
+    sk_commitlog_limit_cache(&store->log, store->options.cache_bytes);
     atomic_store(&store->committed, recovery->tail);
     store->gate = sk_gate_new(recovery->tail);
     sk_gate_on_wait(store->gate, sk_store_demand, store);

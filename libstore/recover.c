@@ -332,7 +332,7 @@ static void distrust_cache(sk_store *store, uint64_t from)
     struct sk_segment *s;
     for (uint64_t at = from; (s = sk_commitlog_pin(&store->log, at)) != NULL;
          at = sk_segment_end(s)) {
-        store->vfs->drop_cache(store->vfs, s->fd, 0);
+        store->vfs->drop_cache(store->vfs, s->fd, NULL, 0, 0);
         sk_segment_unref(s);
     }
 }

@@ -107,7 +107,8 @@ struct sk_status sk_store_append(sk_store *store, const struct sk_append *record
     atomic_fetch_add_explicit(&store->appended_records, count, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->appended_bytes, spans[count - 1].end - spans[0].begin,
                               memory_order_relaxed);
-    if (sk_commitlog_wants_prepare(&store->log) || sk_index_wants_write(store->index))
+    if (sk_commitlog_wants_prepare(&store->log) || sk_commitlog_wants_trim(&store->log) ||
+        sk_index_wants_write(store->index))
         sk_store_poke(&store->helper);
     if (sk_store_snapshot_is_due(store)) sk_store_poke(&store->janitor);
     return SK_SUCCESS;

@@ -1,7 +1,8 @@
 /* threads.c - the store's three threads.
  *
  *   sk-flusher   syncs when somebody waits (or after the interval), tells what is committed
- *   sk-helper    works ahead of the tail: zeros, the next segment; writes full index extents
+ *   sk-helper    works ahead of the tail: zeros, the next segment; and behind it: full index extents
+ *                are written, and page cache is given back
  *   sk-janitor   snapshots when due, retention every ten seconds (every second while the disk
  *                is full)
  *
@@ -87,12 +88,14 @@ static void *flusher_body(void *arg)
 
 /* --- helper ---------------------------------------------------------------------------------- */
 
-static void work_ahead(sk_store *store)
+/* Ahead of the tail first: that is what appends wait for. */
+static void work_on_log(sk_store *store)
 {
     bool more = true;
     while (more && !atomic_load(&store->failed)) {
         struct sk_status s = sk_commitlog_prepare(&store->log, &more);
         if (!sk_ok(s)) sk_store_mark_failed(store, s);
+        if (sk_commitlog_trim_cache(&store->log)) more = true;
         sk_mutex_lock(&store->helper.lock);
         if (store->helper.stop) more = false;
         sk_mutex_unlock(&store->helper.lock);
@@ -104,7 +107,7 @@ static void *helper_body(void *arg)
     sk_store *store = arg;
     do {
         bool was_full = sk_store_is_full(store);
-        work_ahead(store);
+        work_on_log(store);
         sk_store_look_at_disk(store); /* a segment was made, perhaps, and that is what fills it */
         if (!was_full && sk_store_is_full(store)) sk_store_poke(&store->janitor);
         if (sk_index_wants_write(store->index)) {

@@ -170,10 +170,21 @@ static int64_t real_next_data(struct sk_vfs *vfs, int fd, uint64_t from)
     return errno == EINVAL ? (int64_t)from : -errno;
 }
 
-static int real_drop_cache(struct sk_vfs *vfs, int fd, uint64_t from)
+/* The kernel keeps pages that somebody maps, so the map lets go of them first. */
+static int real_drop_cache(struct sk_vfs *vfs, int fd, const uint8_t *map, uint64_t from,
+                           uint64_t to)
 {
     (void)vfs;
-    return -posix_fadvise(fd, (off_t)from, 0, POSIX_FADV_DONTNEED);
+    if (map && to > from)
+        madvise((void *)(uintptr_t)(map + from), (size_t)(to - from), MADV_DONTNEED);
+    return -posix_fadvise(fd, (off_t)from, to ? (off_t)(to - from) : 0, POSIX_FADV_DONTNEED);
+}
+
+/* Without its flags that wait: those would take the news of a failed write from the next fdatasync. */
+static int real_write_out(struct sk_vfs *vfs, int fd, uint64_t from, uint64_t to)
+{
+    (void)vfs;
+    return outcome(sync_file_range(fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE));
 }
 
 struct sk_vfs *sk_vfs_real(void)
@@ -199,6 +210,7 @@ struct sk_vfs *sk_vfs_real(void)
         .lock = real_lock,
         .next_data = real_next_data,
         .drop_cache = real_drop_cache,
+        .write_out = real_write_out,
     };
     return &disk;
 }

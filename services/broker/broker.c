@@ -91,6 +91,7 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
                   .flush = c->flush ? SK_FLUSH_ASYNC : SK_FLUSH_SYNC,
                   .segment_bytes = c->segment_size_bytes,
                   .snapshot_bytes = c->snapshot_distance_bytes,
+                  .cache_bytes = c->page_cache_bytes,
                   .flush_interval_ms = c->flush_interval_ms,
                   .retention_ms = c->retention_ms,
                   .retention_bytes = c->retention_size_bytes,

@@ -302,10 +302,16 @@ static int64_t f_next_data(struct sk_vfs *v, int fd, uint64_t from)
     return error ? -error : under(v)->next_data(under(v), fd, from);
 }
 
-static int f_drop_cache(struct sk_vfs *v, int fd, uint64_t from)
+static int f_drop_cache(struct sk_vfs *v, int fd, const uint8_t *map, uint64_t from, uint64_t to)
 {
     int error = turn(v, FAULT_DROP_CACHE);
-    return error ? -error : under(v)->drop_cache(under(v), fd, from);
+    return error ? -error : under(v)->drop_cache(under(v), fd, map, from, to);
+}
+
+static int f_write_out(struct sk_vfs *v, int fd, uint64_t from, uint64_t to)
+{
+    int error = turn(v, FAULT_WRITE_OUT);
+    return error ? -error : under(v)->write_out(under(v), fd, from, to);
 }
 
 /* --- what can go wrong ------------------------------------------------------------------------ */
@@ -335,6 +341,7 @@ static const struct {
     {FAULT_LOCK, {ENOLCK, EINTR}},
     {FAULT_NEXT_DATA, {EIO}},
     {FAULT_DROP_CACHE, {EIO}},
+    {FAULT_WRITE_OUT, {EIO, ENOSPC}},
 };
 
 static const struct fault_row shapes[] = {
@@ -413,7 +420,8 @@ struct faulty_vfs faulty_vfs_over(struct sk_vfs *disk)
     return (struct faulty_vfs){
         .vfs = {f_open,     f_close,  f_pread,  f_pwritev, f_fdatasync, f_fsync,     f_allocate,
                 f_truncate, f_rename, f_unlink, f_mkdir,   f_list,      f_sync_dir,  f_stat,
-                f_space,    f_map,    f_unmap,  f_lock,    f_next_data, f_drop_cache},
+                f_space,    f_map,    f_unmap,  f_lock,    f_next_data, f_drop_cache,
+                f_write_out},
         .under = disk,
         .lock = PTHREAD_MUTEX_INITIALIZER,
     };
@@ -452,6 +460,7 @@ const char *fault_verb_name(enum fault_verb verb)
     static const char *const names[FAULT_VERBS] = {
         "any",      "open",     "close",  "pread",  "pwritev",   "fdatasync", "fsync",
         "allocate", "truncate", "rename", "unlink", "mkdir",     "list",      "sync_dir",
-        "stat",     "space",    "map",    "lock",   "next_data", "drop_cache"};
+        "stat",     "space",    "map",    "lock",   "next_data", "drop_cache",
+        "write_out"};
     return names[verb];
 }

@@ -45,6 +45,7 @@ enum fault_verb {
     FAULT_LOCK,
     FAULT_NEXT_DATA,
     FAULT_DROP_CACHE,
+    FAULT_WRITE_OUT,
     FAULT_VERBS
 };
 
