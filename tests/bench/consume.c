@@ -18,7 +18,8 @@
  *
  * --settings opens the Telemetry stream first, without which RocketMQ's proxy gives nothing.
  * Prints one line of JSON. Refused and failed calls are errors. One thread takes the messages,
- * another one sends. */
+ * another one sends, each with a connection and a completion queue of its own: the C core hands the
+ * work of a thread that meets another one on a connection to a third. */
 #include <getopt.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
@@ -130,7 +131,7 @@ struct lane {
     size_t len, room;
 };
 
-static grpc_completion_queue *queue;
+static grpc_completion_queue *queue, *sending_queue;
 static grpc_channel *channel, *sending_channel;
 static struct {
     void *receive, *ack, *settings, *send;
@@ -193,7 +194,8 @@ static void begin(struct call *call, grpc_channel *on, void *registered, grpc_sl
                                                            gpr_time_from_seconds(30, GPR_TIMESPAN))
                                             : gpr_inf_future(GPR_CLOCK_MONOTONIC);
     call->core =
-        grpc_channel_create_registered_call(on, NULL, 0, queue, registered, deadline, NULL);
+        grpc_channel_create_registered_call(on, NULL, 0, on == channel ? queue : sending_queue,
+                                            registered, deadline, NULL);
     grpc_op ops[6] = {{0}};
     size_t n = 0;
     ops[n].op = GRPC_OP_SEND_INITIAL_METADATA;
@@ -473,6 +475,17 @@ static void send_one(uint64_t due_ns)
     grpc_slice_unref(request);
 }
 
+static void take_answers(gpr_timespec until)
+{
+    for (;;) {
+        grpc_event event = grpc_completion_queue_next(sending_queue, until, NULL);
+        if (event.type != GRPC_OP_COMPLETE) return;
+        struct call *call = event.tag;
+        call->done(call);
+    }
+}
+
+/* Sleeps by the clock and not in the queue, whose time-outs are whole milliseconds. */
 static void *send_by_the_clock(void *arg)
 {
     prctl(PR_SET_TIMERSLACK, 1000ul); /* ns: the kernel may wake us 50 µs late else */
@@ -483,7 +496,11 @@ static void *send_by_the_clock(void *arg)
         struct timespec t = {(time_t)(at / 1000000000u), (long)(at % 1000000000u)};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
         send_one(at);
+        take_answers(gpr_time_0(GPR_CLOCK_MONOTONIC));
     }
+    for (int patience = 0; patience < 100 && atomic_load(&under_way); patience++)
+        take_answers(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                  gpr_time_from_millis(100, GPR_TIMESPAN)));
     return NULL;
 }
 
@@ -531,6 +548,7 @@ int main(int argc, char **argv)
     grpc_init();
     parse(argc, argv);
     queue = grpc_completion_queue_create_for_next(NULL);
+    sending_queue = grpc_completion_queue_create_for_next(NULL);
     latency = histogram_new();
     channel = tool_connect();
     sending_channel = tool_connect();
