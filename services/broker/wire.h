@@ -40,6 +40,7 @@ static inline struct sk_wire_reader sk_wire_reader_of(struct sk_slice bytes)
 
 static inline uint64_t sk_wire_read_varint(struct sk_wire_reader *r)
 {
+    if (r->at < r->end && *r->at < 0x80) return *r->at++; /* nearly all are that short */
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
         if (r->at == r->end) break;
