@@ -138,6 +138,7 @@ struct sk_walk {
     struct sk_segment *segment; /* held; NULL before the first step */
     uint64_t position;          /* of the next frame */
     uint64_t limit;             /* do not look at or above */
+    uint64_t checked;           /* whose checksums need no second look: all below; 0 at first */
     uint64_t highest_flushed;   /* of the frames seen */
     uint64_t after;             /* end of the last frame seen */
 };

@@ -218,7 +218,8 @@ static void check_end(struct inspection *in, uint64_t at, const struct sk_end *e
 static void check_records(struct inspection *in)
 {
     uint64_t at = sk_commitlog_begin(&in->log);
-    struct sk_end end = sk_find_end(&in->log, at, true);
+    struct sk_end end = sk_find_end(&in->log, at);
+    sk_look_behind(&in->log, &end);
     if (end.proven > in->durable) in->durable = end.proven;
     for (;;) {
         const char *why = "";

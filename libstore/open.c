@@ -218,7 +218,7 @@ static struct sk_status check_options(const struct sk_store_options *o)
 static struct sk_store_options with_defaults(struct sk_store_options o)
 {
     if (!o.segment_bytes) o.segment_bytes = GIB;
-    if (!o.snapshot_bytes) o.snapshot_bytes = 128 * MIB;
+    if (!o.snapshot_bytes) o.snapshot_bytes = 64 * MIB;
     if (!o.flush_interval_ms) o.flush_interval_ms = 500;
     if (!o.disk_refuse_percent) o.disk_refuse_percent = 95;
     if (!o.disk_clean_percent) o.disk_clean_percent = 90;

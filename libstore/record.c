@@ -80,8 +80,7 @@ static enum sk_frame_verdict check_sum(struct sk_slice bytes, uint64_t store_id,
     return SK_FRAME_VALID;
 }
 
-enum sk_frame_verdict sk_record_parse(struct sk_slice bytes, uint64_t store_id, uint64_t position,
-                                      struct sk_frame *out, const char **why)
+enum sk_frame_verdict sk_record_read(struct sk_slice bytes, struct sk_frame *out, const char **why)
 {
     const uint8_t *p = bytes.data;
     *why = "nothing was written here";
@@ -106,12 +105,20 @@ enum sk_frame_verdict sk_record_parse(struct sk_slice bytes, uint64_t store_id, 
     };
     if (f.size < SK_RECORD_HEADER) return damaged(why, "the size is less than a header");
     if (sk_record_room(f.size) > bytes.len) return damaged(why, "the record does not fit here");
-    enum sk_frame_verdict verdict = check_sum(bytes, store_id, position, &f, why);
-    if (verdict != SK_FRAME_VALID) return verdict;
     f.payload = sk_slice_of(p + SK_RECORD_HEADER, f.size - SK_RECORD_HEADER);
     *out = f;
     *why = "";
     return SK_FRAME_VALID;
+}
+
+enum sk_frame_verdict sk_record_parse(struct sk_slice bytes, uint64_t store_id, uint64_t position,
+                                      struct sk_frame *out, const char **why)
+{
+    struct sk_frame f;
+    enum sk_frame_verdict verdict = sk_record_read(bytes, &f, why);
+    if (verdict == SK_FRAME_VALID) verdict = check_sum(bytes, store_id, position, &f, why);
+    if (verdict == SK_FRAME_VALID) *out = f;
+    return verdict;
 }
 
 struct sk_record sk_frame_record(const struct sk_frame *f, uint64_t position)

@@ -166,8 +166,6 @@ static uint64_t next_non_zero(const struct sk_segment *s, const uint8_t *pages, 
     return at;
 }
 
-/* Look behind the end for records that were written after it (whose `flushed` field may prove
- * that the end once was durable) and for the last byte that is not zero. */
 static void look_behind_in(struct sk_commitlog *log, struct sk_segment *s, uint64_t from,
                            struct sk_end *end)
 {
@@ -177,9 +175,9 @@ static void look_behind_in(struct sk_commitlog *log, struct sk_segment *s, uint6
         look_at(log, s, at, end);
 }
 
-static void look_behind(struct sk_commitlog *log, uint64_t from, struct sk_end *end)
+void sk_look_behind(struct sk_commitlog *log, struct sk_end *end)
 {
-    from = (from + SK_RECORD_ALIGN - 1) & ~(uint64_t)(SK_RECORD_ALIGN - 1);
+    uint64_t from = (end->bad + SK_RECORD_ALIGN - 1) & ~(uint64_t)(SK_RECORD_ALIGN - 1);
     end->garbage_end = from;
     struct sk_segment *s;
     for (uint64_t at = from; (s = sk_commitlog_pin(log, at)) != NULL; at = sk_segment_end(s)) {
@@ -216,7 +214,7 @@ uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from)
     return found;
 }
 
-struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind)
+struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from)
 {
     struct sk_end end = {.why = ""};
     struct sk_walk walk = sk_walk_from(log, from, UINT64_MAX);
@@ -231,11 +229,8 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind)
     end.tail = in_batch ? batch : position;
     end.after = walk.after;
     end.proven = walk.highest_flushed;
+    end.garbage_end = position;
     sk_walk_done(&walk);
-    if (behind)
-        look_behind(log, position, &end);
-    else
-        end.garbage_end = position;
     return end;
 }
 
@@ -284,6 +279,7 @@ static struct sk_status replay_one(sk_store *store, const struct sk_record *reco
 static struct sk_status replay(sk_store *store, uint64_t from, uint64_t to, struct sk_recovery *out)
 {
     struct sk_walk walk = sk_walk_from(&store->log, from, to);
+    walk.checked = to; /* sk_find_end did */
     struct sk_frame frame;
     uint64_t position;
     const char *why;
@@ -326,13 +322,15 @@ static void drop_vanished_queues(sk_store *store)
         if (!fold->keeps(fold->owner, queue)) sk_index_drop(store->index, queue);
 }
 
-/* What the page cache shows may not be on the disk, if the last stop was a failed fsync. */
+/* What the page cache shows may not be on the disk, if the last stop was a failed fsync. What an earlier
+ * one said yes to is. */
 static void distrust_cache(sk_store *store, uint64_t from)
 {
     struct sk_segment *s;
     for (uint64_t at = from; (s = sk_commitlog_pin(&store->log, at)) != NULL;
          at = sk_segment_end(s)) {
-        store->vfs->drop_cache(store->vfs, s->fd, NULL, 0, 0);
+        uint64_t page = (at - s->base) / SK_SEGMENT_PAGE * SK_SEGMENT_PAGE;
+        store->vfs->drop_cache(store->vfs, s->fd, NULL, page, 0);
         sk_segment_unref(s);
     }
 }
@@ -366,12 +364,12 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
     const struct sk_watermark *mark = &store->watermark;
     uint64_t from = snapshot ? snapshot : sk_commitlog_begin(&store->log);
     SK_TRY(sk_log_reaches(&store->log, from));
-    if (!mark->clean) distrust_cache(store, mark->flushed < from ? mark->flushed : from);
+    if (!mark->clean) distrust_cache(store, mark->flushed);
 
-    struct sk_end end = sk_find_end(&store->log, from, false);
+    struct sk_end end = sk_find_end(&store->log, from);
     out->clean = mark->clean && end.verdict == SK_FRAME_ABSENT &&
                  (mark->flushed == end.tail || mark->flushed == end.after);
-    if (!out->clean) end = sk_find_end(&store->log, from, true);
+    if (!out->clean) sk_look_behind(&store->log, &end);
     uint64_t durable = larger(larger(mark->flushed, snapshot), end.proven);
     SK_TRY(sk_end_check(&store->log, &end, durable));
     SK_TRY(replay(store, from, end.tail, out));

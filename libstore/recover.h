@@ -15,9 +15,11 @@ struct sk_end {
     const char *why;
 };
 
-/* Scan from `from`, which must be the place of a record or of the end. `behind`: also look at
- * what lies behind the end. */
-struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from, bool behind);
+/* Scan from `from`, which must be the place of a record or of the end. */
+struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from);
+/* Look behind the end for records that were written after it, whose `flushed` field may prove that the end
+ * once was durable, and for the last byte that is not zero: `proven` and `garbage_end`. */
+void sk_look_behind(struct sk_commitlog *log, struct sk_end *end);
 
 /* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
 uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);

@@ -183,6 +183,45 @@ START_TEST(it_begins_where_an_opened_log_ends)
 }
 END_TEST
 
+static uint64_t distrusted_from;
+
+static int note_distrust(struct sk_vfs *v, int fd, const uint8_t *map, uint64_t from, uint64_t to)
+{
+    ck_assert_uint_eq(to, 0);
+    distrusted_from = from;
+    return sk_vfs_real()->drop_cache(v, fd, map, from, to);
+}
+
+/* A killed process: everything as it is, and another opens it. */
+START_TEST(after_a_kill_what_no_sync_confirmed_is_read_from_the_disk)
+{
+    open_room();
+    fill(2 * MIB);
+    ck_ok(sk_store_flush(room.store));
+    uint64_t flushed = sk_commitlog_flushed(&room.store->log);
+    fill(1 * MIB);
+    uint64_t tail = sk_store_tail(room.store);
+    char copy[128], command[300];
+    snprintf(copy, sizeof copy, "%s.killed", dir);
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", dir, copy);
+    ck_assert_int_eq(system(command), 0);
+
+    struct toy_room second = {.store = NULL};
+    struct sk_store_options o = options;
+    o.dir = copy;
+    o.fold.owner = &second.state;
+    disk.vfs.drop_cache = note_distrust;
+    distrusted_from = UINT64_MAX;
+    ck_ok(sk_store_open(&o, NULL, &second.store));
+    ck_assert_uint_eq(distrusted_from, flushed / SK_SEGMENT_PAGE * SK_SEGMENT_PAGE);
+    ck_assert_uint_eq(sk_store_tail(second.store), tail);
+    ck_assert_uint_eq(second.state.sum, room.state.sum);
+    sk_store_close(second.store);
+    snprintf(command, sizeof command, "rm -rf '%s'", copy);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 static Suite *cache_suite(void)
 {
     Suite *suite = suite_create("libstore/cache");
@@ -196,6 +235,7 @@ static Suite *cache_suite(void)
     tcase_add_test(tc, what_retention_took_is_passed_over);
     tcase_add_test(tc, without_a_limit_the_kernel_is_left_alone);
     tcase_add_test(tc, it_begins_where_an_opened_log_ends);
+    tcase_add_test(tc, after_a_kill_what_no_sync_confirmed_is_read_from_the_disk);
     suite_add_tcase(suite, tc);
     return suite;
 }
