@@ -40,7 +40,7 @@ if(SKUA_RELEASE)
     add_compile_options(-ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr)
   endif()
   set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
-  add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code)
+  add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--gc-sections)
 endif()
 
 if(SKUA_SANITIZE)

@@ -1,11 +1,13 @@
 /* boot.c - main() of a server, up to its run function, and the wait for a signal. */
 #include "service/boot.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -46,6 +48,29 @@ void sk_memory_tune(void)
     mallopt(M_TRIM_THRESHOLD, KEEP);
     mallopt(M_MMAP_THRESHOLD, OWN_MAP);
     mallopt(M_ARENA_MAX, ARENAS);
+}
+
+static int give_back_code(struct dl_phdr_info *object, size_t size, void *page)
+{
+    (void)size;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X) || part->p_flags & PF_W) continue;
+        uintptr_t begin = (object->dlpi_addr + part->p_vaddr) / *(size_t *)page * *(size_t *)page;
+        uintptr_t end = object->dlpi_addr + part->p_vaddr + part->p_memsz;
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+/* Code is mapped by the 64 KiB around each page that is used, and a start uses much that is never used
+ * again: making a certificate alone costs 3 MiB. The kernel has it cached; what goes on being needed is
+ * mapped again when it is called. */
+void sk_memory_forget_start(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    malloc_trim(0);
+    dl_iterate_phdr(give_back_code, &page);
 }
 
 /* --- log and reload --------------------------------------------------------------------------- */

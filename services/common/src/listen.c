@@ -167,4 +167,5 @@ void sk_ready(const struct sk_bound *bound, const char *rest)
     if (bound->listen_tls[0]) printf(" listen-tls=%s", bound->listen_tls);
     printf("%s\n", rest);
     fflush(stdout);
+    sk_memory_forget_start();
 }

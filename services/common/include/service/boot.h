@@ -43,6 +43,9 @@ void sk_signals_block(void);
 /* Settings of the allocator for servers. sk_boot_main does it; another main does it first. */
 void sk_memory_tune(void);
 
+/* Give back what only the start needed: free memory, and the pages of code. sk_ready does it. */
+void sk_memory_forget_start(void);
+
 /* --- servers ---------------------------------------------------------------------------------- */
 
 struct sk_server_settings {
