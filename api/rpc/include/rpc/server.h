@@ -25,7 +25,7 @@ struct rpc_server_options {
     size_t max_request_bytes;      /* a larger message ends its call RESOURCE_EXHAUSTED; 0: 8 MiB */
     size_t max_metadata_bytes;     /* 0: 16 KiB */
     size_t call_budget_bytes;      /* arena budget per call; 0: 64 MiB */
-    unsigned prepost;              /* calls kept posted per method; 0: 128 */
+    unsigned prepost;              /* most calls kept posted per method; 0: 128 */
     unsigned handshake_timeout_ms; /* 0: 5000 */
     unsigned max_concurrent_streams; /* per connection; 0: 10000 (long polls hold one each) */
 };
