@@ -72,6 +72,7 @@ static void forget(rpc_call *call)
     if (call->payload) grpc_byte_buffer_destroy(call->payload);
     grpc_slice_unref(call->detail);
     rpc_queue_drop(&call->queue);
+    rpc_slab_done(&call->slab);
     if (call->core) grpc_call_unref(call->core);
 
     call->core = NULL;

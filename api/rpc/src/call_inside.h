@@ -82,6 +82,8 @@ struct rpc_call {
     struct rpc_call *parked_next, *parked_prev; /* guarded by the server's lock */
     bool parked;                                /* in the server's list; guarded by both */
 
+    struct rpc_slab slab; /* the owner's, while it writes */
+
     /* --- sending: `sending` gives one thread the right to start a batch */
     struct rpc_op sent;
     struct rpc_queue queue;

@@ -116,7 +116,7 @@ void rpc_call_write_pieces(rpc_call *call, const struct rpc_piece *pieces, size_
 {
     rpc_call_watch_close(call);
     struct rpc_outgoing out;
-    out.payload = rpc_payload_gather(pieces, count, &out.len);
+    out.payload = rpc_payload_gather(&call->slab, pieces, count, &out.len);
     enqueue(call, out);
 }
 

@@ -41,17 +41,47 @@ static grpc_slice slice_of_piece(const struct rpc_piece *piece)
     return len ? grpc_slice_from_copied_buffer(data, len) : grpc_empty_slice();
 }
 
-/* All pieces are copied: one slice costs less than many. */
-static grpc_byte_buffer *gather_copies(const struct rpc_piece *pieces, size_t count, size_t len)
+static void copy_pieces(const struct rpc_piece *pieces, size_t count, uint8_t *to)
 {
-    grpc_slice slice = grpc_slice_malloc(len);
-    uint8_t *to = GRPC_SLICE_START_PTR(slice);
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].bytes.len == 0) continue;
         memcpy(to, pieces[i].bytes.data, pieces[i].bytes.len);
         to += pieces[i].bytes.len;
     }
+}
+
+/* A stream's messages are made faster than they leave, so one block of each size after the other would be
+ * split off the heap and merged again. */
+static grpc_byte_buffer *gather_in_slab(struct rpc_slab *slab, const struct rpc_piece *pieces,
+                                        size_t count, size_t len)
+{
+    enum { BLOCK = 32 * 1024 };
+    if (slab->room - slab->used < len) {
+        rpc_slab_done(slab);
+        *slab = (struct rpc_slab){.block = grpc_slice_malloc_large(BLOCK), .room = BLOCK};
+    }
+    size_t end = slab->used + len;
+    copy_pieces(pieces, count, GRPC_SLICE_START_PTR(slab->block) + slab->used);
+    grpc_slice slice = grpc_slice_sub(slab->block, slab->used, end);
+    slab->used = end;
     return wrap(slice);
+}
+
+/* All pieces are copied: one slice costs less than many. */
+static grpc_byte_buffer *gather_copies(struct rpc_slab *slab, const struct rpc_piece *pieces,
+                                       size_t count, size_t len)
+{
+    enum { SHARED_BELOW = 4096 };
+    if (len < SHARED_BELOW) return gather_in_slab(slab, pieces, count, len);
+    grpc_slice slice = grpc_slice_malloc(len);
+    copy_pieces(pieces, count, GRPC_SLICE_START_PTR(slice));
+    return wrap(slice);
+}
+
+void rpc_slab_done(struct rpc_slab *slab)
+{
+    if (slab->room) grpc_slice_unref(slab->block);
+    *slab = (struct rpc_slab){.room = 0};
 }
 
 static bool all_are_copied(const struct rpc_piece *pieces, size_t count, size_t *len)
@@ -65,9 +95,10 @@ static bool all_are_copied(const struct rpc_piece *pieces, size_t count, size_t 
     return copied;
 }
 
-grpc_byte_buffer *rpc_payload_gather(const struct rpc_piece *pieces, size_t count, size_t *len)
+grpc_byte_buffer *rpc_payload_gather(struct rpc_slab *slab, const struct rpc_piece *pieces,
+                                     size_t count, size_t *len)
 {
-    if (all_are_copied(pieces, count, len)) return gather_copies(pieces, count, *len);
+    if (all_are_copied(pieces, count, len)) return gather_copies(slab, pieces, count, *len);
     grpc_slice few[16];
     grpc_slice *slices = count <= 16 ? few : sk_zalloc(count, sizeof *slices);
     for (size_t i = 0; i < count; i++) slices[i] = slice_of_piece(&pieces[i]);

@@ -13,8 +13,17 @@
 /* The result is the caller's: grpc_byte_buffer_destroy. *len: its bytes. */
 grpc_byte_buffer *rpc_payload_pack(const ProtobufCMessage *message, size_t *len);
 grpc_byte_buffer *rpc_payload_copy(struct sk_slice bytes);
+/* Memory that the copied messages of one stream share: small ones lie in a row in one block, which goes
+ * when the last of them was sent. Zeroed at first; rpc_slab_done gives it back. */
+struct rpc_slab {
+    grpc_slice block;
+    size_t used, room; /* room 0: there is no block */
+};
+void rpc_slab_done(struct rpc_slab *slab);
+
 /* Pieces with a release function are carried, the others copied. */
-grpc_byte_buffer *rpc_payload_gather(const struct rpc_piece *pieces, size_t count, size_t *len);
+grpc_byte_buffer *rpc_payload_gather(struct rpc_slab *slab, const struct rpc_piece *pieces,
+                                     size_t count, size_t *len);
 
 size_t rpc_payload_len(const grpc_byte_buffer *payload);
 

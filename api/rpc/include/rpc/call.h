@@ -99,6 +99,7 @@ void rpc_call_fail_status(rpc_call *call, struct sk_status status);
 /* Streams: queue one message; the runtime keeps one write under way and hints the
  * transport to gather (performance.md 3.4.5). After cancellation writes are dropped. */
 void rpc_call_write(rpc_call *call, const ProtobufCMessage *message);
+/* One thread at a time: what is copied goes into memory that the call's messages share. */
 void rpc_call_write_pieces(rpc_call *call, const struct rpc_piece *pieces, size_t count);
 
 /* Streams: send response headers now (the Rust client waits for them on Telemetry). */
