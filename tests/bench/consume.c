@@ -1,6 +1,6 @@
 /* consume.c - a consumer: receive, acknowledge, again; and the way from a publish to a receive.
  *
- *     bench-consume --target HOST:PORT --receive FILE [--ack FILE] [--settings FILE]
+ *     bench-consume --target HOST:PORT --receive FILE [--method PATH] [--ack FILE] [--settings FILE]
  *                   [--in-flight 8] [--warmup-messages 0] --messages N
  *                   [--header KEY=VALUE]... [--server-pid PID]
  *     bench-consume … --send FILE --rate PER_SECOND [--warmup 1] [--seconds 5]
@@ -40,16 +40,19 @@
 static const char MARK[8] = "bodymark"; /* and then when it was due: make_request.c leaves room */
 
 static struct {
+    const char *method;
     grpc_slice receive, ack, settings, send;
     bool acks, announces, sends;
     int in_flight;
     uint64_t messages, warmup_messages;
     double rate, warmup, seconds;
-} want = {.in_flight = 8, .messages = 100000, .rate = 10000, .warmup = 1, .seconds = 5};
+} want = {.method = SERVICE "ReceiveMessage",
+          .in_flight = 8, .messages = 100000, .rate = 10000, .warmup = 1, .seconds = 5};
 
 static void parse(int argc, char **argv)
 {
     static const struct option options[] = {{"receive", 1, NULL, 'r'},
+                                            {"method", 1, NULL, 'M'},
                                             {"ack", 1, NULL, 'a'},
                                             {"settings", 1, NULL, 't'},
                                             {"in-flight", 1, NULL, 'n'},
@@ -67,6 +70,9 @@ static void parse(int argc, char **argv)
         case 'r':
             want.receive = tool_read_file(optarg);
             receives = true;
+            break;
+        case 'M':
+            want.method = optarg;
             break;
         case 'a':
             want.ack = tool_read_file(optarg);
@@ -137,17 +143,16 @@ static struct {
     void *receive, *ack, *settings, *send;
 } method;
 static histogram *latency;
-static uint64_t received, counted, errors, due_count;
+static uint64_t received, counted, due_count;
 static uint64_t from_ns, to_ns;
 static double cpu_us;
-static atomic_uint_fast64_t under_way;
+static atomic_uint_fast64_t under_way, errors;
 static atomic_bool over;
-static char first_error[160];
+static char first_error[160]; /* of whoever made the first one */
 
 static void note_error(const char *what, const struct call *call, unsigned answer)
 {
-    errors++;
-    if (*first_error) return;
+    if (atomic_fetch_add(&errors, 1) > 0) return;
     snprintf(first_error, sizeof first_error, "%s: %d %u %.*s", what, (int)call->code, answer,
              (int)GRPC_SLICE_LENGTH(call->detail),
              (const char *)GRPC_SLICE_START_PTR(call->detail));
@@ -524,7 +529,7 @@ static void open_loop(void)
         handle_until(tool_now_ns() + 20000000u);
     pthread_join(sender, NULL);
     if (counted < due_count) {
-        errors += due_count - counted;
+        atomic_fetch_add(&errors, due_count - counted);
         snprintf(first_error, sizeof first_error, "%" PRIu64 " messages did not come",
                  due_count - counted);
     }
@@ -552,7 +557,7 @@ int main(int argc, char **argv)
     latency = histogram_new();
     channel = tool_connect();
     sending_channel = tool_connect();
-    method.receive = grpc_channel_register_call(channel, SERVICE "ReceiveMessage", NULL, NULL);
+    method.receive = grpc_channel_register_call(channel, want.method, NULL, NULL);
     method.ack = grpc_channel_register_call(channel, SERVICE "AckMessage", NULL, NULL);
     method.settings = grpc_channel_register_call(channel, SERVICE "Telemetry", NULL, NULL);
     method.send = grpc_channel_register_call(sending_channel, SERVICE "SendMessage", NULL, NULL);
