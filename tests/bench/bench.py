@@ -85,6 +85,12 @@ class Bench:
             words += ["--settings", self.request("settings", topic, group)]
         return self.tool("consume", server.listen, server.pid, *words)
 
+    def stream(self, echo, count):
+        """bench-consume against the echo's stream of 32 messages of 1 KiB."""
+        return self.tool("consume", echo.listen, echo.pid, "--method", "/bench.Echo/Stream",
+                         "--receive", self.request("receive", "t", "g", 32),
+                         "--warmup-messages", count // 10, "--messages", count)
+
     def sample(self, load, server, got, batch=1):
         """Keep what bench-load (its calls have `batch` messages each) or bench-consume found."""
         cpu = got.get("server_cpu_us_per_message", got.get("server_cpu_us_per_call", 0) / batch)

@@ -17,21 +17,24 @@
  * acknowledgements, as a push consumer does. It ends when all that was sent has come.
  *
  * --settings opens the Telemetry stream first, without which RocketMQ's proxy gives nothing.
- * Prints one line of JSON. Refused and failed calls are errors. One thread takes the messages,
- * another one sends, each with a connection and a completion queue of its own: the C core hands the
- * work of a thread that meets another one on a connection to a third. */
+ * Prints one line of JSON. Refused and failed calls are errors. Messages are sent by a process of
+ * their own: the C core has one set of descriptors to poll for all threads of a process, and two that poll it
+ * take each other's events, which on two cores costs more than the calls. */
 #include <getopt.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <inttypes.h>
-#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -137,26 +140,31 @@ struct lane {
     size_t len, room;
 };
 
-static grpc_completion_queue *queue, *sending_queue;
-static grpc_channel *channel, *sending_channel;
+static grpc_completion_queue *queue;
+static grpc_channel *channel;
 static struct {
     void *receive, *ack, *settings, *send;
 } method;
 static histogram *latency;
-static uint64_t received, counted, due_count;
+static uint64_t received, counted, due_count, under_way;
 static uint64_t from_ns, to_ns;
 static double cpu_us;
-static atomic_uint_fast64_t under_way, errors;
-static atomic_bool over;
-static char first_error[160]; /* of whoever made the first one */
+static bool over;
+
+/* What the process that receives and the one that sends tell each other. */
+static struct shared {
+    atomic_uint_fast64_t begin_ns; /* of sending; 0: not yet known */
+    atomic_uint_fast64_t errors;
+    char first_error[160]; /* of whoever made the first one */
+} *shared;
 
 static void note_error(const char *what, const struct call *call, unsigned answer)
 {
-    if (atomic_fetch_add(&errors, 1) > 0) return;
-    snprintf(first_error, sizeof first_error, "%s: %d %u %.*s", what, (int)call->code, answer,
-             (int)GRPC_SLICE_LENGTH(call->detail),
+    if (atomic_fetch_add(&shared->errors, 1) > 0) return;
+    snprintf(shared->first_error, sizeof shared->first_error, "%s: %d %u %.*s", what,
+             (int)call->code, answer, (int)GRPC_SLICE_LENGTH(call->detail),
              (const char *)GRPC_SLICE_START_PTR(call->detail));
-    for (char *c = first_error; *c; c++)
+    for (char *c = shared->first_error; *c; c++)
         if (*c == '"' || *c == '\\' || *c < ' ') *c = '\'';
 }
 
@@ -185,8 +193,8 @@ static grpc_op status_op(struct call *call)
 enum shape { UNARY, STREAM, OPEN };
 
 /* UNARY asks for the whole answer; STREAM for the first message; OPEN does not end the request. */
-static void begin(struct call *call, grpc_channel *on, void *registered, grpc_slice request,
-                  enum shape shape, done_fn *done)
+static void begin(struct call *call, void *registered, grpc_slice request, enum shape shape,
+                  done_fn *done)
 {
     call->done = done;
     call->code = GRPC_STATUS_OK;
@@ -199,8 +207,7 @@ static void begin(struct call *call, grpc_channel *on, void *registered, grpc_sl
                                                            gpr_time_from_seconds(30, GPR_TIMESPAN))
                                             : gpr_inf_future(GPR_CLOCK_MONOTONIC);
     call->core =
-        grpc_channel_create_registered_call(on, NULL, 0, on == channel ? queue : sending_queue,
-                                            registered, deadline, NULL);
+        grpc_channel_create_registered_call(channel, NULL, 0, queue, registered, deadline, NULL);
     grpc_op ops[6] = {{0}};
     size_t n = 0;
     ops[n].op = GRPC_OP_SEND_INITIAL_METADATA;
@@ -230,7 +237,7 @@ static void end(struct call *call)
 /* Take `count` completions, or what comes before `until_ns`. */
 static void handle_until(uint64_t until_ns)
 {
-    while (!atomic_load(&over) && tool_now_ns() < until_ns) {
+    while (!over && tool_now_ns() < until_ns) {
         grpc_event event = grpc_completion_queue_next(
             queue,
             gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(100, GPR_TIMESPAN)),
@@ -359,7 +366,7 @@ static void receive_again(struct lane *lane)
     lane->got = 0;
     lane->len = 0;
     lane->begun_ns = tool_now_ns();
-    begin(&lane->call, channel, method.receive, want.receive, STREAM, on_receive);
+    begin(&lane->call, method.receive, want.receive, STREAM, on_receive);
 }
 
 static void check_ack(struct call *call)
@@ -402,7 +409,7 @@ static void acknowledge(struct lane *lane)
         call = calloc(1, sizeof *call);
         if (!call) abort();
     }
-    begin(call, channel, method.ack, request, UNARY, want.sends ? on_side_ack : on_lane_ack);
+    begin(call, method.ack, request, UNARY, want.sends ? on_side_ack : on_lane_ack);
     grpc_slice_unref(request);
 }
 
@@ -446,7 +453,7 @@ static void on_settings(struct call *call)
 static void announce(void)
 {
     static struct call call;
-    begin(&call, channel, method.settings, want.settings, OPEN, on_settings);
+    begin(&call, method.settings, want.settings, OPEN, on_settings);
     for (uint64_t end_ns = tool_now_ns() + 5000000000u; !announced && tool_now_ns() < end_ns;)
         handle_until(tool_now_ns() + 10000000u);
     if (!announced) tool_usage("the server does not answer the settings");
@@ -462,7 +469,7 @@ static void on_sent(struct call *call)
         note_error("send", call, answer);
     end(call);
     free(call);
-    atomic_fetch_sub(&under_way, 1);
+    under_way--;
 }
 
 static void send_one(uint64_t due_ns)
@@ -475,15 +482,15 @@ static void send_one(uint64_t due_ns)
     memcpy(mark + sizeof MARK, &due_ns, sizeof due_ns);
     struct call *call = calloc(1, sizeof *call);
     if (!call) abort();
-    atomic_fetch_add(&under_way, 1);
-    begin(call, sending_channel, method.send, request, UNARY, on_sent);
+    under_way++;
+    begin(call, method.send, request, UNARY, on_sent);
     grpc_slice_unref(request);
 }
 
 static void take_answers(gpr_timespec until)
 {
     for (;;) {
-        grpc_event event = grpc_completion_queue_next(sending_queue, until, NULL);
+        grpc_event event = grpc_completion_queue_next(queue, until, NULL);
         if (event.type != GRPC_OP_COMPLETE) return;
         struct call *call = event.tag;
         call->done(call);
@@ -491,47 +498,76 @@ static void take_answers(gpr_timespec until)
 }
 
 /* Sleeps by the clock and not in the queue, whose time-outs are whole milliseconds. */
-static void *send_by_the_clock(void *arg)
+static void sleep_until(uint64_t at_ns)
 {
-    prctl(PR_SET_TIMERSLACK, 1000ul); /* ns: the kernel may wake us 50 µs late else */
-    uint64_t first_ns = *(const uint64_t *)arg;
+    struct timespec t = {(time_t)(at_ns / 1000000000u), (long)(at_ns % 1000000000u)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+static void send_by_the_clock(void)
+{
+    uint64_t first_ns = atomic_load(&shared->begin_ns);
     uint64_t count = (uint64_t)((want.warmup + want.seconds) * want.rate);
     for (uint64_t n = 0; n < count; n++) {
         uint64_t at = first_ns + (uint64_t)((double)n * 1e9 / want.rate);
-        struct timespec t = {(time_t)(at / 1000000000u), (long)(at % 1000000000u)};
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        sleep_until(at);
         send_one(at);
         take_answers(gpr_time_0(GPR_CLOCK_MONOTONIC));
     }
-    for (int patience = 0; patience < 100 && atomic_load(&under_way); patience++)
+    for (int patience = 0; patience < 100 && under_way; patience++)
         take_answers(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                   gpr_time_from_millis(100, GPR_TIMESPAN)));
-    return NULL;
+}
+
+static void connect_to_server(void)
+{
+    grpc_init();
+    queue = grpc_completion_queue_create_for_next(NULL);
+    channel = tool_connect();
+    method.receive = grpc_channel_register_call(channel, want.method, NULL, NULL);
+    method.ack = grpc_channel_register_call(channel, SERVICE "AckMessage", NULL, NULL);
+    method.settings = grpc_channel_register_call(channel, SERVICE "Telemetry", NULL, NULL);
+    method.send = grpc_channel_register_call(channel, SERVICE "SendMessage", NULL, NULL);
+}
+
+/* Forked before the core starts its threads, which a child does not get. */
+static pid_t start_sender(void)
+{
+    pid_t sender = fork();
+    if (sender < 0) abort();
+    if (sender > 0) return sender;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_TIMERSLACK, 1000ul); /* ns: the kernel may wake us 50 µs late else */
+    connect_to_server();
+    while (atomic_load(&shared->begin_ns) == 0) sleep_until(tool_now_ns() + 1000000u);
+    send_by_the_clock();
+    _Exit(under_way ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 /* --- the two forms -------------------------------------------------------------------------------
  */
 
-static void open_loop(void)
+static void open_loop(pid_t sender)
 {
-    pthread_t sender;
     uint64_t begin_ns = tool_now_ns() + 100000000u; /* until the polls are parked */
     from_ns = begin_ns + (uint64_t)(want.warmup * 1e9);
     to_ns = from_ns + (uint64_t)(want.seconds * 1e9);
     due_count = (uint64_t)(want.seconds * want.rate);
-    if (pthread_create(&sender, NULL, send_by_the_clock, &begin_ns) != 0) abort();
+    atomic_store(&shared->begin_ns, begin_ns);
     handle_until(from_ns);
     cpu_us = tool_server_us();
     handle_until(to_ns);
     cpu_us = tool_server_us() - cpu_us;
     uint64_t patience_ns = to_ns + 10000000000u;
-    while (tool_now_ns() < patience_ns && (counted < due_count || atomic_load(&under_way)))
+    while (tool_now_ns() < patience_ns && counted < due_count)
         handle_until(tool_now_ns() + 20000000u);
-    pthread_join(sender, NULL);
-    if (counted < due_count) {
-        atomic_fetch_add(&errors, due_count - counted);
-        snprintf(first_error, sizeof first_error, "%" PRIu64 " messages did not come",
-                 due_count - counted);
+    int status = 0;
+    waitpid(sender, &status, 0);
+    if (counted < due_count || status != 0) {
+        atomic_fetch_add(&shared->errors, due_count - counted + 1);
+        snprintf(shared->first_error, sizeof shared->first_error,
+                 "%" PRIu64 " messages did not come, the sender ended with %d",
+                 due_count - counted, status);
     }
 }
 
@@ -539,28 +575,23 @@ static void report(void)
 {
     double seconds = (double)(to_ns - from_ns) / 1e9;
     printf("{\"seconds\":%.3f,\"messages\":%" PRIu64 ",\"errors\":%" PRIu64 ",", seconds, counted,
-           errors);
+           (uint64_t)shared->errors);
     tool_print_latency(latency);
     if (tool.server_pid && counted)
         printf("\"server_cpu_us_per_message\":%.3f,", cpu_us / (double)counted);
-    if (*first_error) printf("\"first_error\":\"%s\",", first_error);
+    if (*shared->first_error) printf("\"first_error\":\"%s\",", shared->first_error);
     printf("\"rate\":%.0f}\n", seconds > 0 ? (double)counted / seconds : 0);
     fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-    grpc_init();
     parse(argc, argv);
-    queue = grpc_completion_queue_create_for_next(NULL);
-    sending_queue = grpc_completion_queue_create_for_next(NULL);
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) abort();
+    pid_t sender = want.sends ? start_sender() : 0;
+    connect_to_server();
     latency = histogram_new();
-    channel = tool_connect();
-    sending_channel = tool_connect();
-    method.receive = grpc_channel_register_call(channel, want.method, NULL, NULL);
-    method.ack = grpc_channel_register_call(channel, SERVICE "AckMessage", NULL, NULL);
-    method.settings = grpc_channel_register_call(channel, SERVICE "Telemetry", NULL, NULL);
-    method.send = grpc_channel_register_call(sending_channel, SERVICE "SendMessage", NULL, NULL);
     if (want.announces) announce();
     struct lane *lanes = calloc((size_t)want.in_flight, sizeof *lanes);
     if (!lanes) abort();
@@ -573,10 +604,10 @@ int main(int argc, char **argv)
         receive_again(&lanes[i]);
     }
     if (want.sends)
-        open_loop();
+        open_loop(sender);
     else
         handle_until(tool_now_ns() + 60000000000u);
     if (!to_ns) tool_usage("the messages did not come within a minute");
     report();
-    _Exit(errors ? EXIT_FAILURE : EXIT_SUCCESS); /* polls are still open */
+    _Exit(shared->errors ? EXIT_FAILURE : EXIT_SUCCESS); /* polls are still open */
 }
