@@ -28,7 +28,8 @@ struct inspection {
     struct sk_watermark_slots mark;
     uint64_t durable;
     uint64_t snapshot; /* newest valid one; 0: none */
-    sk_index *index;   /* its table; NULL: there is nothing to compare with */
+    uint64_t tail;     /* where the next opening ends the log */
+    sk_index *index;   /* its table, and then what a start would add to it; NULL: nothing to compare with */
 };
 
 __attribute__((format(printf, 5, 6))) static void tell(struct inspection *in, bool is_error,
@@ -110,11 +111,16 @@ static void check_mark(struct inspection *in)
     in->durable = in->mark.flushed;
 }
 
-static void adopt_table(struct inspection *in, const struct sk_buffer *body, uint64_t owner_bytes)
+static void begin_table(struct inspection *in)
 {
     in->index =
         sk_index_new(in->vfs, in->paths.index, in->identity.store_id, in->identity.sizes[0]);
     sk_index_set_read_only(in->index);
+}
+
+static void adopt_table(struct inspection *in, const struct sk_buffer *body, uint64_t owner_bytes)
+{
+    begin_table(in);
     struct sk_slice table = sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
     struct sk_status s = sk_index_load(in->index, table, sk_commitlog_begin(&in->log));
     if (sk_ok(s)) return;
@@ -152,6 +158,7 @@ static struct sk_status check_snapshots(struct inspection *in)
     if (!sk_ok(reach)) tell(in, true, in->paths.log, 0, "%s", sk_status_text(&reach));
     while (count-- > 0) check_snapshot(in, positions[count]); /* newest first */
     free(positions);
+    if (in->snapshot == 0) begin_table(in); /* all is replayed, from nothing */
     if (in->snapshot == 0 && in->log.count && in->log.segments[0]->base != 0)
         tell(in, true, in->paths.snapshot, 0,
              "no valid snapshot, and the log begins at position %" PRIu64,
@@ -189,6 +196,18 @@ static void check_entry(struct inspection *in, const struct sk_record *r)
              r->queue, r->offset, e.position);
 }
 
+/* What a start replays has to follow what its queue holds. Nobody but a program can have written it so. */
+static void check_order(struct inspection *in, const struct sk_record *r)
+{
+    if (!in->index || r->queue == SK_NO_QUEUE) return;
+    if (r->span.begin < in->snapshot || r->span.end > in->tail) return;
+    if (sk_index_add(in->index, r, false)) return;
+    char what[96];
+    snprintf(what, sizeof what, "queue %u: offset %" PRIu64 " does not follow the one before",
+             r->queue, r->offset);
+    tell_segment(in, true, r->span.begin, what, r->span.end - r->span.begin);
+}
+
 /* Count and check the good records from `from`; returns where they end. */
 static uint64_t check_run(struct inspection *in, uint64_t from, const char **why)
 {
@@ -200,6 +219,7 @@ static uint64_t check_run(struct inspection *in, uint64_t from, const char **why
         in->result.records++;
         in->result.bytes += record.span.end - record.span.begin;
         check_entry(in, &record);
+        check_order(in, &record);
     }
     sk_walk_done(&walk);
     return position;
@@ -221,6 +241,7 @@ static void check_records(struct inspection *in)
     struct sk_end end = sk_find_end(&in->log, at);
     sk_look_behind(&in->log, &end);
     if (end.proven > in->durable) in->durable = end.proven;
+    in->tail = end.tail;
     for (;;) {
         const char *why = "";
         at = check_run(in, at, &why);

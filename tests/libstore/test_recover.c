@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store_impl.h"
 #include "support/memory_vfs.h"
 #include "support/suite.h"
 #include "toy.h"
@@ -263,6 +264,49 @@ START_TEST(what_was_cut_does_not_come_back)
 }
 END_TEST
 
+static void hear(void *arg, bool is_error, const char *file, uint64_t position, const char *detail)
+{
+    (void)file;
+    (void)position;
+    if (is_error) snprintf(arg, 512, "%s", detail);
+}
+
+/* Two records, the second of which says that it is the tenth of its queue, with a good checksum. */
+static struct memory_vfs *out_of_order(bool with_snapshot)
+{
+    struct memory_vfs *disk = memory_vfs_new();
+    struct toy_room room = {.store = NULL};
+    open_small(&room, disk);
+    toy_put(&room, 3, 100);
+    if (with_snapshot) ck_ok(sk_store_snapshot(room.store));
+    struct sk_slice payload = sk_slice_of_text("from nowhere");
+    struct sk_append a = {
+        .kind = 1, .queue = 3, .offset = 9, .time_ms = 1, .parts = &payload, .part_count = 1};
+    struct sk_span span;
+    ck_ok(sk_commitlog_append(&room.store->log, &a, 1, &span));
+    struct memory_vfs *killed = memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_ALL, 0);
+    sk_store_close(room.store);
+    memory_vfs_free(disk);
+    return killed;
+}
+
+START_TEST(verify_names_a_record_that_a_start_would_refuse)
+{
+    struct memory_vfs *disk = out_of_order(_i);
+    char said[512] = "";
+    ck_assert_int_eq(sk_store_verify(DIR, memory_vfs_door(disk), hear, said, NULL).code, SK_CORRUPT);
+    ck_assert_msg(strstr(said, "queue 3: offset 9 does not follow") != NULL, "%s", said);
+
+    struct toy_room room = {.store = NULL};
+    struct sk_store_options o = toy_options(&room.state, DIR, memory_vfs_door(disk));
+    o.segment_bytes = 16 * 1024;
+    struct sk_status s = sk_store_open(&o, NULL, &room.store);
+    ck_assert_int_eq(s.code, SK_CORRUPT);
+    ck_assert_msg(strstr(s.detail, "queue 3: offset 9") != NULL, "%s", s.detail);
+    memory_vfs_free(disk);
+}
+END_TEST
+
 static Suite *recover_suite(void)
 {
     Suite *suite = suite_create("libstore/recover");
@@ -271,6 +315,7 @@ static Suite *recover_suite(void)
     tcase_add_loop_test(tc, power_cuts_at_every_operation_lose_nothing_and_invent_nothing, 0,
                         ROWS(ways));
     tcase_add_test(tc, what_was_cut_does_not_come_back);
+    tcase_add_loop_test(tc, verify_names_a_record_that_a_start_would_refuse, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;
 }
