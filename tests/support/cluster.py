@@ -23,6 +23,7 @@ from pathlib import Path
 
 READY_S = 30
 STOP_S = 30
+PORT_S = 10
 LOG_LINES = 40
 REPORT_LINES = 150
 REPORT = re.compile(r"WARNING: ThreadSanitizer|ERROR: \w+Sanitizer|: runtime error: ")
@@ -76,6 +77,18 @@ class Server:
         self._process = None
 
     def start(self):
+        """A pinned port may be, for a moment, some client's own end of a connection: then again."""
+        until = time.monotonic() + PORT_S
+        while True:
+            try:
+                return self._start_once()
+            except RuntimeError as failure:
+                taken = self.ready and "Address already in use" in str(failure)
+                if not taken or time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    def _start_once(self):
         with open(self.log, "ab") as log:
             begin = log.tell()
             log.write(f"--- {' '.join(self.command)}\n".encode())
