@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
@@ -148,6 +149,22 @@ def arguments():
     return args
 
 
+def run_group(bench, name):
+    """False: it failed, which is no reason to throw away what others found."""
+    print(f"\n{name} ", end="", file=sys.stderr, flush=True)
+    (bench.folder / name).mkdir()
+    bench.folder = bench.folder / name
+    try:
+        with Cluster(bench.bin, bench.folder, bench.server_prefix) as bench.cluster:
+            groups.GROUPS[name](bench)
+    except Exception:
+        traceback.print_exc()
+        return False
+    finally:
+        bench.requests, bench.folder = {}, bench.folder.parent
+    return True
+
+
 def main():
     args = arguments()
     with tempfile.TemporaryDirectory(prefix="skua-bench-", dir=args.folder) as folder:
@@ -156,13 +173,7 @@ def main():
         before = machine.ticks()
         bench = Bench(args, folder)
         facts["fdatasync_us"] = round(machine.fdatasync_us(folder), 1)
-        for name in args.only:
-            print(f"\n{name} ", end="", file=sys.stderr, flush=True)
-            (bench.folder / name).mkdir()
-            bench.folder = bench.folder / name
-            with Cluster(bench.bin, bench.folder, bench.server_prefix) as bench.cluster:
-                groups.GROUPS[name](bench)
-            bench.requests, bench.folder = {}, bench.folder.parent
+        failed = [name for name in args.only if not run_group(bench, name)]
         facts["steal_percent"] = round(machine.steal_percent(before, machine.ticks()), 2)
     print(file=sys.stderr)
     found = report.as_json(bench, facts)
@@ -172,6 +183,8 @@ def main():
         json.dump(found, sys.stdout, indent=1)
     else:
         report.print_text(bench, facts)
+    if failed:
+        sys.exit(f"not measured to the end: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
