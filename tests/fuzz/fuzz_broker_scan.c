@@ -19,6 +19,7 @@
 #include "proto/message.h"
 #include "scan.h"
 #include "stored_message.h"
+#include "wire.h"
 
 enum { MESSAGES = 8, MD5_TEXT = 32 };
 
@@ -167,24 +168,45 @@ static void deliver(const struct sk_scanned_message *scanned, rmq_message *sent,
     sk_buffer_done(&response);
 }
 
-/* Does it have a field of number 0, which is none? protobuf-c takes it for an unknown one. */
-static bool has_field_0(const ProtobufCMessage *m)
+/* The length of the field's content behind its tag; SIZE_MAX: it is no field. */
+static size_t content_of(struct sk_wire_reader *r, uint64_t tag)
 {
-    for (unsigned i = 0; i < m->n_unknown_fields; i++)
-        if (m->unknown_fields[i].tag == 0) return true;
-    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
-        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
-        const uint8_t *quantity = (const uint8_t *)m + f->quantifier_offset;
-        const void *member = (const uint8_t *)m + f->offset;
-        if (f->type != PROTOBUF_C_TYPE_MESSAGE) continue;
-        if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
-            *(const uint32_t *)(const void *)quantity != f->id)
-            continue;
-        bool repeated = f->label == PROTOBUF_C_LABEL_REPEATED;
-        size_t count = repeated ? *(const size_t *)(const void *)quantity : 1;
-        ProtobufCMessage *const *at = repeated ? *(ProtobufCMessage *const *const *)member : member;
-        for (size_t k = 0; k < count; k++)
-            if (at[k] && has_field_0(at[k])) return true;
+    uint64_t len = 0;
+    switch (tag & 7) {
+    case SK_WIRE_VARINT:
+        sk_wire_read_varint(r);
+        break;
+    case SK_WIRE_FIXED64:
+        len = 8;
+        break;
+    case SK_WIRE_FIXED32:
+        len = 4;
+        break;
+    case SK_WIRE_BYTES:
+        len = sk_wire_read_varint(r);
+        break;
+    default:
+        return SIZE_MAX;
+    }
+    return r->failed || len > (uint64_t)(r->end - r->at) ? SIZE_MAX : (size_t)len;
+}
+
+/* Does it have a field of number 0, which is none? protobuf-c takes it for an unknown one, and forgets it when
+ * a later occurrence of the sub-message that it stands in is merged with it: so the bytes are asked. */
+static bool has_field_0(const ProtobufCMessageDescriptor *type, struct sk_slice bytes)
+{
+    struct sk_wire_reader r = sk_wire_reader_of(bytes);
+    while (r.at < r.end) {
+        uint64_t tag = sk_wire_read_varint(&r);
+        if (!r.failed && (uint32_t)tag >> 3 == 0) return true;
+        size_t len = r.failed ? SIZE_MAX : content_of(&r, tag);
+        if (len == SIZE_MAX) return false;
+        const ProtobufCFieldDescriptor *f =
+            protobuf_c_message_descriptor_get_field(type, (uint32_t)tag >> 3);
+        if (f && f->type == PROTOBUF_C_TYPE_MESSAGE && (tag & 7) == SK_WIRE_BYTES &&
+            has_field_0(f->descriptor, sk_slice_of(r.at, len)))
+            return true;
+        r.at += len;
     }
     return false;
 }
@@ -211,14 +233,14 @@ static void check_request(struct sk_slice request, sk_arena *arena)
     ProtobufCAllocator allocator = sk_proto_allocator(arena);
     rmq_send_message_request *whole = rmq_send_message_request_unpack(&allocator, request);
     size_t count = sk_scan_count(request);
-    sk_assert(count != SIZE_MAX || !whole || has_field_0(&whole->base) ||
+    const ProtobufCMessageDescriptor *type = &rmq_send_message_request_descriptor;
+    sk_assert(count != SIZE_MAX || !whole || has_field_0(type, request) ||
               may_have_long_number(request));
     if (count > MESSAGES) return;
     enum sk_scan_result result = sk_scan_request(request, messages, count);
     if (sk_arena_is_exhausted(arena)) return;
     if (result == SK_SCAN_BAD && !may_have_long_number(request))
-        sk_assert(!whole || has_field_0(&whole->base) ||
-                  !sk_proto_texts_are_fine(&rmq_send_message_request_descriptor, request));
+        sk_assert(!whole || has_field_0(type, request) || !sk_proto_texts_are_fine(type, request));
     if (result != SK_SCAN_OK) return;
     sk_assert(whole && whole->n_messages == count);
     for (size_t i = 0; i < count; i++) {
