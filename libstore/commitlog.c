@@ -397,8 +397,7 @@ static void close_sealed(struct sk_commitlog *log)
     uint64_t unused = sk_commitlog_flushed(log), let_go = atomic_load(&log->let_go);
     if (log->keep_bytes && let_go < unused) unused = let_go;
     sk_mutex_lock(&log->lock);
-    while (log->sealed + 1 < log->count &&
-           sk_segment_end(log->segments[log->sealed]) <= unused) {
+    while (log->sealed + 1 < log->count && sk_segment_end(log->segments[log->sealed]) <= unused) {
         struct sk_segment *s = log->segments[log->sealed++];
         sk_disk_close(log->vfs, s->fd);
         s->fd = -1;

@@ -25,8 +25,8 @@ enum {
     SK_DIRECT_MOST = 250,       /* parts not copied: two vectors each, and the system takes 1024 */
     SK_ZERO_FIRST = 256 * 1024, /* written when a segment is made */
     SK_ZERO_CHUNK = 512 * 1024, /* written and synced at a time by the helper */
-    SK_ZERO_AHEAD = 8 * 1024 * 1024, /* how far ahead of the tail it works */
-    SK_ZERO_LEAD = 1024 * 1024,      /* nearly overtaken: it starts so far ahead anew */
+    SK_ZERO_AHEAD = 8 * 1024 * 1024,  /* how far ahead of the tail it works */
+    SK_ZERO_LEAD = 1024 * 1024,       /* nearly overtaken: it starts so far ahead anew */
     SK_CACHE_CHUNK = 4 * 1024 * 1024, /* written out, and given back, at a time */
 };
 
@@ -91,7 +91,8 @@ SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,
 /* Make everything up to the present tail durable. After an error never call it again. */
 SK_CHECKED struct sk_status sk_commitlog_sync(struct sk_commitlog *log);
 
-/* From the present tail on, keep only the newest `keep_bytes` in the page cache (commitlog_cache.c). */
+/* From the present tail on, keep only the newest `keep_bytes` in the page cache
+ * (commitlog_cache.c). */
 void sk_commitlog_limit_cache(struct sk_commitlog *log, uint64_t keep_bytes);
 /* Send out and let go of what is due, one chunk each. True: there is more. One caller at a time. */
 bool sk_commitlog_trim_cache(struct sk_commitlog *log);

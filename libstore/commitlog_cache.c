@@ -7,10 +7,11 @@
  *   back   | to the disk            |            |
  *          |<---- keep_bytes, and what is not durable yet
  *
- * Left alone, a log takes all memory of the machine before the kernel reuses a page. In a container it is
- * charged for that, and on a virtual machine each new page may have to be fetched from the host, which
- * costs ten times what writing into it costs (docs/benchmarks.md): going round within pages that it
- * has already is what keeps an append cheap. Consumers that are further behind read from the disk. */
+ * Left alone, a log takes all memory of the machine before the kernel reuses a page. In a container
+ * it is charged for that, and on a virtual machine each new page may have to be fetched from the
+ * host, which costs ten times what writing into it costs (docs/benchmarks.md): going round within
+ * pages that it has already is what keeps an append cheap. Consumers that are further behind read
+ * from the disk. */
 #include "commitlog.h"
 #include "store/vfs.h"
 
@@ -23,7 +24,8 @@ static uint64_t chunk_end(const struct sk_commitlog *log, uint64_t at)
     return end - at < SK_CACHE_CHUNK ? end : at + SK_CACHE_CHUNK;
 }
 
-/* Only what is durable can be given back: what is dirty stays where it is and would be forgotten. */
+/* Only what is durable can be given back: what is dirty stays where it is and would be forgotten.
+ */
 static uint64_t let_go_goal(const struct sk_commitlog *log)
 {
     uint64_t tail = sk_commitlog_tail(log), flushed = sk_commitlog_flushed(log);

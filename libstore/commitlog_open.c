@@ -135,10 +135,9 @@ enum sk_frame_verdict sk_walk_next(struct sk_walk *w, struct sk_frame *out, uint
         if (!inside || w->position >= w->limit) return SK_FRAME_ABSENT;
 
         struct sk_slice rest = sk_segment_from(w->segment, w->position);
-        enum sk_frame_verdict v =
-            w->position < w->checked
-                ? sk_record_read(rest, out, why)
-                : sk_record_parse(rest, w->log->store_id, w->position, out, why);
+        enum sk_frame_verdict v = w->position < w->checked ? sk_record_read(rest, out, why)
+                                                           : sk_record_parse(rest, w->log->store_id,
+                                                                             w->position, out, why);
         if (v == SK_FRAME_ABSENT && rest.len < SK_RECORD_HEADER) {
             w->position += rest.len; /* no room for a pad: the segment simply ends */
             continue;

@@ -29,7 +29,8 @@ struct inspection {
     uint64_t durable;
     uint64_t snapshot; /* newest valid one; 0: none */
     uint64_t tail;     /* where the next opening ends the log */
-    sk_index *index;   /* its table, and then what a start would add to it; NULL: nothing to compare with */
+    sk_index *
+        index; /* its table, and then what a start would add to it; NULL: nothing to compare with */
 };
 
 __attribute__((format(printf, 5, 6))) static void tell(struct inspection *in, bool is_error,
@@ -196,7 +197,8 @@ static void check_entry(struct inspection *in, const struct sk_record *r)
              r->queue, r->offset, e.position);
 }
 
-/* What a start replays has to follow what its queue holds. Nobody but a program can have written it so. */
+/* What a start replays has to follow what its queue holds. Nobody but a program can have written it
+ * so. */
 static void check_order(struct inspection *in, const struct sk_record *r)
 {
     if (!in->index || r->queue == SK_NO_QUEUE) return;

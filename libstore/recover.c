@@ -322,8 +322,8 @@ static void drop_vanished_queues(sk_store *store)
         if (!fold->keeps(fold->owner, queue)) sk_index_drop(store->index, queue);
 }
 
-/* What the page cache shows may not be on the disk, if the last stop was a failed fsync. What an earlier
- * one said yes to is. */
+/* What the page cache shows may not be on the disk, if the last stop was a failed fsync. What an
+ * earlier one said yes to is. */
 static void distrust_cache(sk_store *store, uint64_t from)
 {
     struct sk_segment *s;

@@ -17,15 +17,15 @@ struct sk_end {
 
 /* Scan from `from`, which must be the place of a record or of the end. */
 struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from);
-/* Look behind the end for records that were written after it, whose `flushed` field may prove that the end
- * once was durable, and for the last byte that is not zero: `proven` and `garbage_end`. */
+/* Look behind the end for records that were written after it, whose `flushed` field may prove that
+ * the end once was durable, and for the last byte that is not zero: `proven` and `garbage_end`. */
 void sk_look_behind(struct sk_commitlog *log, struct sk_end *end);
 
 /* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
 uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);
 
-/* SK_CORRUPT, naming the segment that is missing, when the log does not have the place of its newest
- * snapshot. The log has at least one segment. */
+/* SK_CORRUPT, naming the segment that is missing, when the log does not have the place of its
+ * newest snapshot. The log has at least one segment. */
 SK_CHECKED struct sk_status sk_log_reaches(const struct sk_commitlog *log, uint64_t snapshot);
 
 /* SK_CORRUPT when the end lies below what was durable. */

@@ -180,7 +180,8 @@ static int real_drop_cache(struct sk_vfs *vfs, int fd, const uint8_t *map, uint6
     return -posix_fadvise(fd, (off_t)from, to ? (off_t)(to - from) : 0, POSIX_FADV_DONTNEED);
 }
 
-/* Without its flags that wait: those would take the news of a failed write from the next fdatasync. */
+/* Without its flags that wait: those would take the news of a failed write from the next fdatasync.
+ */
 static int real_write_out(struct sk_vfs *vfs, int fd, uint64_t from, uint64_t to)
 {
     (void)vfs;

@@ -1,5 +1,5 @@
-/* text.c - one pass over a text. Printable ASCII, which is nearly all that comes, is looked at eight bytes at
- * a time; what is not, one character after the other. */
+/* text.c - one pass over a text. Printable ASCII, which is nearly all that comes, is looked at
+ * eight bytes at a time; what is not, one character after the other. */
 #include "text.h"
 
 #include "base/bytes.h"

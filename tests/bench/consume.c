@@ -1,6 +1,7 @@
 /* consume.c - a consumer: receive, acknowledge, again; and the way from a publish to a receive.
  *
- *     bench-consume --target HOST:PORT --receive FILE [--method PATH] [--ack FILE] [--settings FILE]
+ *     bench-consume --target HOST:PORT --receive FILE [--ack FILE] [--settings FILE]
+ *                   [--method PATH]
  *                   [--in-flight 8] [--warmup-messages 0] --messages N
  *                   [--header KEY=VALUE]... [--server-pid PID]
  *     bench-consume … --send FILE --rate PER_SECOND [--warmup 1] [--seconds 5]
@@ -18,8 +19,8 @@
  *
  * --settings opens the Telemetry stream first, without which RocketMQ's proxy gives nothing.
  * Prints one line of JSON. Refused and failed calls are errors. Messages are sent by a process of
- * their own: the C core has one set of descriptors to poll for all threads of a process, and two that poll it
- * take each other's events, which on two cores costs more than the calls. */
+ * their own: the C core has one set of descriptors to poll for all threads of a process, and two
+ * that poll it take each other's events, which on two cores costs more than the calls. */
 #include <getopt.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
@@ -50,7 +51,11 @@ static struct {
     uint64_t messages, warmup_messages;
     double rate, warmup, seconds;
 } want = {.method = SERVICE "ReceiveMessage",
-          .in_flight = 8, .messages = 100000, .rate = 10000, .warmup = 1, .seconds = 5};
+          .in_flight = 8,
+          .messages = 100000,
+          .rate = 10000,
+          .warmup = 1,
+          .seconds = 5};
 
 static void parse(int argc, char **argv)
 {
@@ -515,8 +520,8 @@ static void send_by_the_clock(void)
         take_answers(gpr_time_0(GPR_CLOCK_MONOTONIC));
     }
     for (int patience = 0; patience < 100 && under_way; patience++)
-        take_answers(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                  gpr_time_from_millis(100, GPR_TIMESPAN)));
+        take_answers(
+            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(100, GPR_TIMESPAN)));
 }
 
 static void connect_to_server(void)
@@ -566,8 +571,8 @@ static void open_loop(pid_t sender)
     if (counted < due_count || status != 0) {
         atomic_fetch_add(&shared->errors, due_count - counted + 1);
         snprintf(shared->first_error, sizeof shared->first_error,
-                 "%" PRIu64 " messages did not come, the sender ended with %d",
-                 due_count - counted, status);
+                 "%" PRIu64 " messages did not come, the sender ended with %d", due_count - counted,
+                 status);
     }
 }
 

@@ -3,8 +3,9 @@
  *     bench-echo [PORT]         prints {"port":N}, serves until SIGTERM
  *
  * The gRPC C core and nothing else: one completion queue, one thread, 64 calls of each method
- * posted. /bench.Echo/Call answers 64 bytes; /bench.Echo/Stream sends 32 messages of 1 KiB, hinted, from
- * memory that is not copied; in shape they are ReceiveMessageResponses, so that bench-consume counts them. */
+ * posted. /bench.Echo/Call answers 64 bytes; /bench.Echo/Stream sends 32 messages of 1 KiB, hinted,
+ * from memory that is not copied; in shape they are ReceiveMessageResponses, so that bench-consume
+ * counts them. */
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <stdbool.h>

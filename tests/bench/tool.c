@@ -85,8 +85,8 @@ static grpc_arg argument(const char *key, int value)
         .type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)key, .value.integer = value};
 }
 
-/* The generator shares the machine with what it measures: it leaves out what costs it time and makes no
- * difference on the wire. */
+/* The generator shares the machine with what it measures: it leaves out what costs it time and
+ * makes no difference on the wire. */
 grpc_channel *tool_connect(void)
 {
     grpc_arg args[] = {
@@ -96,8 +96,8 @@ grpc_channel *tool_connect(void)
         argument(GRPC_ARG_MINIMAL_STACK, 1),
     };
     grpc_channel_credentials *plain = grpc_insecure_credentials_create();
-    grpc_channel *channel = grpc_channel_create(tool.target, plain,
-                                                &(grpc_channel_args){sizeof args / sizeof *args, args});
+    grpc_channel *channel = grpc_channel_create(
+        tool.target, plain, &(grpc_channel_args){sizeof args / sizeof *args, args});
     grpc_channel_credentials_release(plain);
     return channel;
 }

@@ -191,8 +191,9 @@ static size_t content_of(struct sk_wire_reader *r, uint64_t tag)
     return r->failed || len > (uint64_t)(r->end - r->at) ? SIZE_MAX : (size_t)len;
 }
 
-/* Does it have a field of number 0, which is none? protobuf-c takes it for an unknown one, and forgets it when
- * a later occurrence of the sub-message that it stands in is merged with it: so the bytes are asked. */
+/* Does it have a field of number 0, which is none? protobuf-c takes it for an unknown one, and
+ * forgets it when a later occurrence of the sub-message that it stands in is merged with it: so the
+ * bytes are asked. */
 static bool has_field_0(const ProtobufCMessageDescriptor *type, struct sk_slice bytes)
 {
     struct sk_wire_reader r = sk_wire_reader_of(bytes);

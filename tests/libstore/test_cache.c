@@ -1,5 +1,6 @@
-/* test_cache.c - the newest part of the log stays in the page cache and the rest is given back: all of it,
- * in order, and nothing that is not durable. On the real disk, which is told what it may forget. */
+/* test_cache.c - the newest part of the log stays in the page cache and the rest is given back: all
+ * of it, in order, and nothing that is not durable. On the real disk, which is told what it may
+ * forget. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -294,7 +294,8 @@ START_TEST(verify_names_a_record_that_a_start_would_refuse)
 {
     struct memory_vfs *disk = out_of_order(_i);
     char said[512] = "";
-    ck_assert_int_eq(sk_store_verify(DIR, memory_vfs_door(disk), hear, said, NULL).code, SK_CORRUPT);
+    ck_assert_int_eq(sk_store_verify(DIR, memory_vfs_door(disk), hear, said, NULL).code,
+                     SK_CORRUPT);
     ck_assert_msg(strstr(said, "queue 3: offset 9 does not follow") != NULL, "%s", said);
 
     struct toy_room room = {.store = NULL};

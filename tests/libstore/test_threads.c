@@ -226,8 +226,8 @@ START_TEST(readers_need_no_lock_while_all_moves)
 }
 END_TEST
 
-/* A tail at the very end of a segment is also the beginning of the next one: in the moment of a roll
- * the helper took the header of the new segment for room to be filled with zeros. */
+/* A tail at the very end of a segment is also the beginning of the next one: in the moment of a
+ * roll the helper took the header of the new segment for room to be filled with zeros. */
 START_TEST(zeros_ahead_spare_the_header_of_a_new_segment)
 {
     enum { SEGMENT = 8192, FILLS_IT = SEGMENT - 4096 - 56, ROLLS = 100 };

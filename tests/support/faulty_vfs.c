@@ -418,10 +418,9 @@ const char *fault_row_name(const struct fault_row *row)
 struct faulty_vfs faulty_vfs_over(struct sk_vfs *disk)
 {
     return (struct faulty_vfs){
-        .vfs = {f_open,     f_close,  f_pread,  f_pwritev, f_fdatasync, f_fsync,     f_allocate,
-                f_truncate, f_rename, f_unlink, f_mkdir,   f_list,      f_sync_dir,  f_stat,
-                f_space,    f_map,    f_unmap,  f_lock,    f_next_data, f_drop_cache,
-                f_write_out},
+        .vfs = {f_open,     f_close,  f_pread,  f_pwritev, f_fdatasync, f_fsync,      f_allocate,
+                f_truncate, f_rename, f_unlink, f_mkdir,   f_list,      f_sync_dir,   f_stat,
+                f_space,    f_map,    f_unmap,  f_lock,    f_next_data, f_drop_cache, f_write_out},
         .under = disk,
         .lock = PTHREAD_MUTEX_INITIALIZER,
     };
@@ -458,9 +457,8 @@ void faulty_vfs_disarm(struct faulty_vfs *f)
 const char *fault_verb_name(enum fault_verb verb)
 {
     static const char *const names[FAULT_VERBS] = {
-        "any",      "open",     "close",  "pread",  "pwritev",   "fdatasync", "fsync",
-        "allocate", "truncate", "rename", "unlink", "mkdir",     "list",      "sync_dir",
-        "stat",     "space",    "map",    "lock",   "next_data", "drop_cache",
-        "write_out"};
+        "any",      "open",     "close",  "pread",  "pwritev",   "fdatasync",  "fsync",
+        "allocate", "truncate", "rename", "unlink", "mkdir",     "list",       "sync_dir",
+        "stat",     "space",    "map",    "lock",   "next_data", "drop_cache", "write_out"};
     return names[verb];
 }

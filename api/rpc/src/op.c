@@ -113,12 +113,12 @@ static void on_core_log(gpr_log_func_args *line)
     sk_log(level, "grpc core", sk_text("detail", line->message));
 }
 
-/* Debian's abseil looks for deadlocks at each of the core's locks, and keeps a graph of them for that. That
- * is for who writes the core; turning it off is absl::SetMutexDeadlockDetectionMode(kIgnore), which has no C
- * name. Weak: another abseil is none the worse. */
-extern void set_deadlock_detection(int mode)
-    __asm__("_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE")
-        __attribute__((weak));
+/* Debian's abseil looks for deadlocks at each of the core's locks, and keeps a graph of them for
+ * that. That is for who writes the core; turning it off is
+ * absl::SetMutexDeadlockDetectionMode(kIgnore), which has no C name. Weak: another abseil is none
+ * the worse. */
+extern void set_deadlock_detection(int mode) __asm__(
+    "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE") __attribute__((weak));
 
 static void core_start(void)
 {

@@ -50,8 +50,8 @@ static void copy_pieces(const struct rpc_piece *pieces, size_t count, uint8_t *t
     }
 }
 
-/* A stream's messages are made faster than they leave, so one block of each size after the other would be
- * split off the heap and merged again. */
+/* A stream's messages are made faster than they leave, so one block of each size after the other
+ * would be split off the heap and merged again. */
 static grpc_byte_buffer *gather_in_slab(struct rpc_slab *slab, const struct rpc_piece *pieces,
                                         size_t count, size_t len)
 {

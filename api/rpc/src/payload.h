@@ -13,8 +13,8 @@
 /* The result is the caller's: grpc_byte_buffer_destroy. *len: its bytes. */
 grpc_byte_buffer *rpc_payload_pack(const ProtobufCMessage *message, size_t *len);
 grpc_byte_buffer *rpc_payload_copy(struct sk_slice bytes);
-/* Memory that the copied messages of one stream share: small ones lie in a row in one block, which goes
- * when the last of them was sent. Zeroed at first; rpc_slab_done gives it back. */
+/* Memory that the copied messages of one stream share: small ones lie in a row in one block, which
+ * goes when the last of them was sent. Zeroed at first; rpc_slab_done gives it back. */
 struct rpc_slab {
     grpc_slice block;
     size_t used, room; /* room 0: there is no block */

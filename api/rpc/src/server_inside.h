@@ -4,9 +4,9 @@
  *
  * A route is one mounted method. Each poller keeps some calls of each route
  * posted with the core; a call that arrives is replaced before it is handled
- * (performance.md 3.4.3). A route begins with one posted call, has a few once it is used, and gets more as
- * more of its calls are alive at one time, so that forty quiet methods do not
- * cost forty times the memory of the one hot one. */
+ * (performance.md 3.4.3). A route begins with one posted call, has a few once it is used, and gets
+ * more as more of its calls are alive at one time, so that forty quiet methods do not cost forty
+ * times the memory of the one hot one. */
 #ifndef RPC_SERVER_INSIDE_H
 #define RPC_SERVER_INSIDE_H
 

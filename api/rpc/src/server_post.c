@@ -3,9 +3,10 @@
 #include "base/memory.h"
 #include "src/server_inside.h"
 
-/* A method has one call posted until it is used, and then a few; more only while more are alive. Debian's
- * core is built with its assertions: for each completion it looks through the tags of all that is posted or
- * under way on the queue (cq_check_tag), which with eight for each method was a tenth of its work. */
+/* A method has one call posted until it is used, and then a few; more only while more are alive.
+ * Debian's core is built with its assertions: for each completion it looks through the tags of all
+ * that is posted or under way on the queue (cq_check_tag), which with eight for each method was a
+ * tenth of its work. */
 enum { POSTED_AT_FIRST = 1, POSTED_IN_USE = 8, FREE_CALLS_KEPT = 4096 };
 
 static void on_arrived(struct rpc_op *op, bool ok);
@@ -143,8 +144,8 @@ static bool wants_more_posted(const struct rpc_server *server, const struct rpc_
     return route->posted < most && (route->posted < POSTED_IN_USE || route->alive > route->posted);
 }
 
-/* Count the call as alive and say which slots to post in its place: one, or two while the route wants
- * more of them. */
+/* Count the call as alive and say which slots to post in its place: one, or two while the route
+ * wants more of them. */
 static size_t replace(rpc_call *call, rpc_call *fresh[2])
 {
     struct rpc_server *server = call->server;

@@ -102,12 +102,12 @@ enum sk_flush_mode { SK_FLUSH_SYNC, SK_FLUSH_ASYNC };
 struct sk_store_options {
     const char *dir; /* created if missing; one process at a time (locked) */
     enum sk_flush_mode flush;
-    uint64_t segment_bytes;       /* 0: 1 GiB; fixed when the directory is made */
-    uint64_t snapshot_bytes;      /* a snapshot is due after this much log; 0: 64 MiB */
-    uint64_t cache_bytes; /* so much of the newest log stays in the page cache; 0: no limit */
-    uint64_t flush_interval_ms;   /* fdatasync at least so often while there is need; 0: 500 */
-    uint64_t retention_ms;        /* 0: keep for ever */
-    uint64_t retention_bytes;     /* 0: no limit */
+    uint64_t segment_bytes;     /* 0: 1 GiB; fixed when the directory is made */
+    uint64_t snapshot_bytes;    /* a snapshot is due after this much log; 0: 64 MiB */
+    uint64_t cache_bytes;       /* so much of the newest log stays in the page cache; 0: no limit */
+    uint64_t flush_interval_ms; /* fdatasync at least so often while there is need; 0: 500 */
+    uint64_t retention_ms;      /* 0: keep for ever */
+    uint64_t retention_bytes;   /* 0: no limit */
     unsigned disk_refuse_percent; /* sends are refused above; 0: 95 */
     unsigned disk_clean_percent;  /* oldest segments go above, whatever their age; 0: 90 */
     struct sk_vfs *vfs;           /* NULL: the real disk */

@@ -67,11 +67,12 @@ struct sk_vfs {
      * there is none. A disk that cannot tell returns `from`. */
     int64_t (*next_data)(struct sk_vfs *vfs, int fd, uint64_t from);
     /* Give back the memory of what is clean in [from, to), to = 0: the end; it is read from the
-     * medium again when it is asked for. `map` is the file's map or NULL; what another map shows may
-     * stay. Advice: nothing depends on it but memory, and what is believed after a failed fsync. */
+     * medium again when it is asked for. `map` is the file's map or NULL; what another map shows
+     * may stay. Advice: nothing depends on it but memory, and what is believed after a failed
+     * fsync. */
     int (*drop_cache)(struct sk_vfs *vfs, int fd, const uint8_t *map, uint64_t from, uint64_t to);
-    /* Let the disk begin to write [from, to). Advice: promises nothing, and an error shows in the next
-     * sync. */
+    /* Let the disk begin to write [from, to). Advice: promises nothing, and an error shows in the
+     * next sync. */
     int (*write_out)(struct sk_vfs *vfs, int fd, uint64_t from, uint64_t to);
 };
 

@@ -63,9 +63,9 @@ static int give_back_code(struct dl_phdr_info *object, size_t size, void *page)
     return 0;
 }
 
-/* Code is mapped by the 64 KiB around each page that is used, and a start uses much that is never used
- * again: making a certificate alone costs 3 MiB. The kernel has it cached; what goes on being needed is
- * mapped again when it is called. */
+/* Code is mapped by the 64 KiB around each page that is used, and a start uses much that is never
+ * used again: making a certificate alone costs 3 MiB. The kernel has it cached; what goes on being
+ * needed is mapped again when it is called. */
 void sk_memory_forget_start(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
