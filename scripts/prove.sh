@@ -16,7 +16,7 @@ proofs='
 powercut | 4 min  | the power cut at every operation, every image that the sync contract allows recovered
 faults   | 6 min  | every disk call fails once, in every way it can, through every workload of store and broker
 rot      | 4 min  | every bit of a small store flipped; blocks, files and directories of the wrong kind
-kill9    | 5 min  | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
+kill9    | 25 min | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
 model    | 2 min  | the state machine against a naive model: 1,000,000 operations, and 500,000 that nobody saw before
 mutants  | 10 min | small bugs, one after the other: every one is caught by the suites that are there for it
 fuzz     | 60 min | every fuzz target, FUZZ_SECONDS (600) each: nothing breaks, leaks or grows
