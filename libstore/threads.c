@@ -1,9 +1,10 @@
 /* threads.c - the store's three threads.
  *
  *   sk-flusher   syncs when somebody waits (or after the interval), tells what is committed
- *   sk-helper    works ahead of the tail: zeros, the next segment; and behind it: full index
- * extents are written, and page cache is given back sk-janitor   snapshots when due, retention
- * every ten seconds (every second while the disk is full)
+ *   sk-helper    works ahead of the tail: zeros, the next segment; behind it: writes full index
+ *                extents, gives page cache back
+ *   sk-janitor   snapshots when due, retention every ten seconds (every second while the disk
+ *                is full)
  *
  * Group commit needs no queue: while one fdatasync runs, appends go on, and the next fdatasync
  * covers all of them. */

@@ -57,8 +57,6 @@ def checks(bench):
           median(g.RECEIVE_ACK, "async", "rate"))
     check("receive 32 without ack: messages per core and second", ">= 500,000", "{:,.0f}",
           at_least(500e3), per_core(g.RECEIVE))
-    check("the same: CPU / that of the echo's stream", "(no target)", "{:.2f}", lambda _: True,
-          ratio(g.RECEIVE, "cpu_us", "async", g.RECEIVE, "echo"))
     check("publish to long-poll receive, 10 k/s: p50", "<= 200 µs", "{:,.0f} µs", at_most(200),
           median(g.LATENCY, "async", "p50_us"))
     check("the same: p99", "<= 1,000 µs", "{:,.0f} µs", at_most(1000),

@@ -5,8 +5,8 @@
 
 /* A method has one call posted until it is used, and then a few; more only while more are alive.
  * Debian's core is built with its assertions: for each completion it looks through the tags of all
- * that is posted or under way on the queue (cq_check_tag), which with eight for each method was a
- * tenth of its work. */
+ * that is posted or under way on the queue (cq_check_tag), which with eight for each method was
+ * 3.8 % of what a delivery costs. */
 enum { POSTED_AT_FIRST = 1, POSTED_IN_USE = 8, FREE_CALLS_KEPT = 4096 };
 
 static void on_arrived(struct rpc_op *op, bool ok);
