@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "rpc/server.h"
+#include "src/cork.h"
 
 static bool handle(grpc_event event)
 {
@@ -20,12 +21,13 @@ static bool handle(grpc_event event)
 
 /* --- work put off until the queue is dry ----------------------------------------- */
 
-/* Of this poller thread: what is put off, and how many events it has seen since. */
+/* Of this poller thread. */
 static _Thread_local struct {
     bool is_poller;
-    rpc_dry_fn *fn;
+    bool corked;
+    unsigned events; /* since it last was dry, or did as if it were */
+    rpc_dry_fn *fn;  /* what is put off */
     void *arg;
-    unsigned events;
 } here;
 
 bool rpc_when_dry(rpc_dry_fn *fn, void *arg)
@@ -34,25 +36,27 @@ bool rpc_when_dry(rpc_dry_fn *fn, void *arg)
     if (here.fn) return here.fn == fn && here.arg == arg;
     here.fn = fn;
     here.arg = arg;
-    here.events = 0;
     return true;
+}
+
+void rpc_cork_until_dry(void)
+{
+    if (!here.is_poller || here.corked) return;
+    here.corked = true;
+    rpc_cork_begin();
 }
 
 static void do_what_was_put_off(void)
 {
-    rpc_dry_fn *fn = here.fn;
-    here.fn = NULL;
-    fn(here.arg);
-}
-
-/* Handle one event without waiting for it, or do now what was put off. */
-static bool poll_until_dry(grpc_completion_queue *queue)
-{
-    enum { EVENTS_MOST = 64 };
-    grpc_event event = grpc_completion_queue_next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
-    bool dry = event.type != GRPC_OP_COMPLETE;
-    if (dry || ++here.events == EVENTS_MOST) do_what_was_put_off();
-    return event.type == GRPC_QUEUE_TIMEOUT || handle(event);
+    here.events = 0;
+    if (here.fn) {
+        rpc_dry_fn *fn = here.fn;
+        here.fn = NULL;
+        fn(here.arg);
+    }
+    if (!here.corked) return;
+    here.corked = false;
+    rpc_cork_end();
 }
 
 /* --- the loop --------------------------------------------------------------------- */
@@ -62,11 +66,27 @@ bool rpc_poll_one(grpc_completion_queue *queue)
     return handle(grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL));
 }
 
+/* Handle events as long as there are any, the second one and all that follow corked; false when the
+ * queue is shut down. */
+static bool poll_until_dry(grpc_completion_queue *queue)
+{
+    enum { EVENTS_MOST = 64 };
+    for (;;) {
+        grpc_event event =
+            grpc_completion_queue_next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+        bool dry = event.type != GRPC_OP_COMPLETE;
+        if (dry || ++here.events == EVENTS_MOST) do_what_was_put_off();
+        if (dry) return event.type == GRPC_QUEUE_TIMEOUT;
+        rpc_cork_until_dry();
+        handle(event);
+    }
+}
+
 static void *poll_until_shutdown(void *arg)
 {
     struct rpc_poller *poller = arg;
     here.is_poller = true;
-    while (here.fn ? poll_until_dry(poller->queue) : rpc_poll_one(poller->queue)) {
+    while (rpc_poll_one(poller->queue) && poll_until_dry(poller->queue)) {
     }
     here.is_poller = false;
     return NULL;
