@@ -243,6 +243,7 @@ static sk_store *new_store(struct sk_store_options options)
     sk_store_paths_init(&store->paths, options.dir);
     store->options.dir = store->paths.root;
     sk_mutex_init(&store->fail_lock);
+    atomic_init(&store->flush_time, 8 * 20 * SK_QUICK_FLUSH_US); /* show first that you are quick */
     sk_mutex_init(&store->snapshot_lock);
     init_sleeper(&store->flusher);
     init_sleeper(&store->helper);

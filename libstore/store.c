@@ -139,14 +139,42 @@ static void raise_committed(sk_store *store, uint64_t flushed)
     }
 }
 
+/* A moving average over about eight flushes, in eighths of a µs, so that a slow one is remembered.
+ */
+static void remember_time(sk_store *store, uint64_t took_us)
+{
+    uint64_t eighths = atomic_load_explicit(&store->flush_time, memory_order_relaxed);
+    atomic_store_explicit(&store->flush_time, eighths - eighths / 8 + took_us,
+                          memory_order_relaxed);
+}
+
+static struct sk_status sync_log(sk_store *store)
+{
+    uint64_t begin_us = sk_mono_us(store->clock);
+    struct sk_status s = sk_commitlog_sync(&store->log);
+    remember_time(store, sk_mono_us(store->clock) - begin_us);
+    if (!sk_ok(s)) sk_store_mark_failed(store, s);
+    return s;
+}
+
+void sk_store_demand_here(sk_store *store)
+{
+    bool quick =
+        store->options.flush == SK_FLUSH_SYNC && !store->options.manual &&
+        atomic_load_explicit(&store->flush_time, memory_order_relaxed) / 8 < SK_QUICK_FLUSH_US;
+    if (!quick) {
+        sk_store_demand(store, UINT64_MAX);
+        return;
+    }
+    struct sk_status s = sk_store_flush(store);
+    (void)s; /* marked and announced by itself */
+}
+
 struct sk_status sk_store_flush(sk_store *store)
 {
     struct sk_status s = sk_store_why(store);
     uint64_t before = sk_commitlog_flushed(&store->log);
-    if (sk_ok(s) && sk_commitlog_tail(&store->log) > before) {
-        s = sk_commitlog_sync(&store->log);
-        if (!sk_ok(s)) sk_store_mark_failed(store, s);
-    }
+    if (sk_ok(s) && sk_commitlog_tail(&store->log) > before) s = sync_log(store);
     if (!sk_ok(s)) {
         sk_store_announce_failure(store);
         return s;

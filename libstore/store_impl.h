@@ -43,6 +43,7 @@ struct sk_store {
     sk_index *index;
     sk_gate *gate;
     _Atomic uint64_t committed; /* SYNC: only grows, under nothing; ASYNC: unused, see tail */
+    _Atomic uint64_t flush_time; /* store.c's: what flushes take of late */
     _Atomic uint64_t told;      /* of it, those who wait were told */
     sk_commit_fn *_Atomic on_commit;
     void *on_commit_owner;

@@ -57,7 +57,7 @@ static void committed(void *owner)
 static void flush_now(void *owner)
 {
     sk_broker *broker = owner;
-    sk_store_demand(sk_ledger_store(broker->ledger), UINT64_MAX);
+    sk_store_demand_here(sk_ledger_store(broker->ledger));
 }
 
 /* Requests come in bursts: one flush for all of a burst costs less, and sooner, than one for its

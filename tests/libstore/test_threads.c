@@ -255,6 +255,55 @@ START_TEST(zeros_ahead_spare_the_header_of_a_new_segment)
 }
 END_TEST
 
+/* --- a flush on the thread that asks -------------------------------------------------------- */
+
+static _Thread_local bool this_is_the_asker;
+static _Atomic unsigned synced_by_asker;
+static _Atomic bool disk_is_slow;
+
+static int sync_and_see_who(struct sk_vfs *v, int fd)
+{
+    (void)v, (void)fd;
+    if (this_is_the_asker) synced_by_asker++;
+    if (disk_is_slow) usleep(20 * SK_QUICK_FLUSH_US);
+    return 0;
+}
+
+static bool asking_flushes_here(struct scene *s)
+{
+    unsigned before = synced_by_asker;
+    sk_mutex_lock(&s->lock);
+    struct sk_span span = toy_put(&s->room, 0, 700);
+    sk_mutex_unlock(&s->lock);
+    sk_store_demand_here(s->room.store);
+    bool here = synced_by_asker > before;
+    if (here) ck_assert_uint_ge(sk_store_committed_position(s->room.store), span.end);
+    await(s, span.end);
+    return here;
+}
+
+START_TEST(who_asks_flushes_where_the_disk_is_quick)
+{
+    enum { TRIES = 20000, FEW = 40 };
+    static struct scene s;
+    struct sk_vfs vfs = *sk_vfs_real();
+    vfs.fdatasync = sync_and_see_who;
+    this_is_the_asker = true;
+    disk_is_slow = false;
+    open_scene(&s, SK_FLUSH_SYNC, &vfs);
+    ck_assert(!asking_flushes_here(&s)); /* nothing is known yet */
+    int tries = 0;
+    while (!asking_flushes_here(&s)) ck_assert_int_lt(++tries, TRIES);
+    disk_is_slow = true;
+    for (tries = 0; asking_flushes_here(&s);) ck_assert_int_lt(++tries, FEW);
+    ck_assert(!asking_flushes_here(&s));
+    disk_is_slow = false;
+    for (tries = 0; !asking_flushes_here(&s);) ck_assert_int_lt(++tries, TRIES);
+    sk_store_close(s.room.store);
+    sk_mutex_done(&s.lock);
+}
+END_TEST
+
 static Suite *threads_suite(void)
 {
     Suite *suite = suite_create("libstore/threads");
@@ -263,6 +312,7 @@ static Suite *threads_suite(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, many_waiters_share_a_sync);
     tcase_add_loop_test(tc, zeros_ahead_spare_the_header_of_a_new_segment, 0, 25);
+    tcase_add_test(tc, who_asks_flushes_where_the_disk_is_quick);
     tcase_add_loop_test(tc, readers_need_no_lock_while_all_moves, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;

@@ -175,6 +175,11 @@ sk_gate *sk_store_committed(sk_store *store);
  * soon. An owner who knows that more is about to be appended may put his own function in its
  * place (sk_gate_on_wait) and call this a little later. */
 void sk_store_demand(void *store, uint64_t position);
+/* The same for all there is, by a thread that can wait a little: where flushes took less than
+ * SK_QUICK_FLUSH_US of late it is done here and now, and who waits is woken on this thread. Two
+ * changes of thread cost more than that. */
+#define SK_QUICK_FLUSH_US 500
+void sk_store_demand_here(sk_store *store);
 uint64_t sk_store_committed_position(const sk_store *store);
 uint64_t sk_store_tail(const sk_store *store);
 uint64_t sk_store_begin(const sk_store *store);
