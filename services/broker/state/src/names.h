@@ -11,6 +11,11 @@
 #include "base/memory.h"
 #define uthash_malloc(size) sk_alloc(size)
 #include <uthash.h>
+/* uthash lets a chain grow to ten before it doubles their number. With ten thousand topics each
+ * link is a miss of the cache: 2.2 of them for a name, 1.3 with this. (With two, it doubles on to
+ * 33 million.) */
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_BKT_CAPACITY_THRESH 6U
 
 #include "base/slice.h"
 
