@@ -7,10 +7,10 @@
  * from memory that is not copied; in shape they are ReceiveMessageResponses, so that bench-consume
  * counts them. */
 #include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+#include "bare.h"
 
 enum { POSTED = 64, ANSWER_BYTES = 64, MESSAGES = 32, MESSAGE_BYTES = 1024 };
 
@@ -106,28 +106,10 @@ static void handle(struct call *c)
     post(c);
 }
 
-static grpc_server *listen_on(int port, int *bound)
-{
-    grpc_arg args[] = {{.type = GRPC_ARG_INTEGER,
-                        .key = (char *)(uintptr_t)GRPC_ARG_ALLOW_REUSEPORT,
-                        .value.integer = 0}};
-    grpc_server *s = grpc_server_create(&(grpc_channel_args){1, args}, NULL);
-    char address[32];
-    snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
-    *bound = grpc_server_add_http2_port(s, address, plain);
-    grpc_server_credentials_release(plain);
-    return s;
-}
-
 int main(int argc, char **argv)
 {
-    grpc_init();
     int port;
-    server = listen_on(argc > 1 ? atoi(argv[1]) : 0, &port);
-    if (!port) return EXIT_FAILURE;
-    queue = grpc_completion_queue_create_for_next(NULL);
-    grpc_server_register_completion_queue(server, queue, NULL);
+    server = bare_listen(argc, argv, &queue, &port);
     unary = grpc_server_register_method(server, "/bench.Echo/Call", NULL,
                                         GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
     streaming = grpc_server_register_method(server, "/bench.Echo/Stream", NULL,
@@ -138,8 +120,7 @@ int main(int argc, char **argv)
         calls[i].method = i < POSTED ? unary : streaming;
         post(&calls[i]);
     }
-    printf("{\"port\":%d}\n", port);
-    fflush(stdout);
+    bare_ready(port);
     for (;;) {
         grpc_event event =
             grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
