@@ -5,7 +5,7 @@ import shutil
 import time
 
 import machine
-from servers import Echo, RocketMQ, Skua
+from servers import Echo, Relay, RocketMQ, Skua
 
 WARMUP_S = 0.5
 JVM_WARMUP_MESSAGES = 250_000
@@ -23,9 +23,9 @@ IDLE = "idle"
 
 
 @contextlib.contextmanager
-def servers(bench, echo, sync=True):
-    """The echo, Skua and the peers, warmed."""
-    found = [Echo(bench)] if echo else []
+def servers(bench, ceiling=None, sync=True):
+    """The ceiling (Echo or Relay), Skua and the peers, warmed."""
+    found = [ceiling(bench)] if ceiling else []
     found.append(Skua(bench, "async", "async"))
     if sync:
         found.append(Skua(bench, "sync", "sync"))
@@ -38,7 +38,7 @@ def servers(bench, echo, sync=True):
                 warm_jvm(bench, peers[-1])
                 peers[-1].pause()
         yield found + peers
-        if echo:
+        if ceiling:
             found[0].stop()
     finally:
         for peer in peers:
@@ -75,7 +75,7 @@ def turn(server):
 
 def measure_sends(bench, loads):
     """loads: (name, messages in a request, requests in flight)"""
-    with servers(bench, echo=True) as found:
+    with servers(bench, Echo) as found:
         for _ in bench.turns():
             for name, batch, in_flight in loads:
                 request = bench.request("send", "bench", batch, 1024)
@@ -117,7 +117,7 @@ def consume_from_the_end(bench, server, topic, *words):
 
 def receive(bench):
     """A warm backlog; in RocketMQ of a tenth, which takes as long. The echo streams as many."""
-    with servers(bench, echo=True, sync=False) as found:
+    with servers(bench, Echo, sync=False) as found:
         for n in bench.turns():
             bench.sample(RECEIVE, found[0], bench.stream(found[0], 320_000))
             for server in found[1:]:
@@ -135,8 +135,8 @@ def receive(bench):
 
 def latency(bench):
     """Open loop; the topic has a group already when the clock starts."""
-    with servers(bench, echo=False, sync=True) as found:
-        for server in found:
+    with servers(bench, Relay) as found:
+        for server in found[1:]:
             with turn(server):
                 topic = server.topic("latency", 0)
                 fill(bench, server, topic, 1)
@@ -145,7 +145,7 @@ def latency(bench):
             for server in found:
                 topic = server.topic("latency", 0)
                 for name, rate in ((LATENCY_1K, 1000), (LATENCY, 10000)):
-                    if rate > 1000 and not isinstance(server, Skua):
+                    if rate > 1000 and not isinstance(server, (Relay, Skua)):
                         continue  # RocketMQ's proxy was seen to take 3,000 of 10,000 a second
                     with turn(server):
                         got = bench.consume(server, topic, "group", "--send",

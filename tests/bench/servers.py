@@ -18,9 +18,10 @@ SEND = "/apache.rocketmq.v2.MessagingService/SendMessage"
 class Echo:
     """The C core alone: the ceiling."""
     name, method, settings = "echo", "/bench.Echo/Call", False
+    program = "bench-echo"
 
     def __init__(self, bench):
-        self.process = spawn(bench.server_prefix + [bench.bin / "bench-echo", "0"],
+        self.process = spawn(bench.server_prefix + [bench.bin / self.program, "0"],
                              stdout=subprocess.PIPE, text=True)
         self.listen = f"127.0.0.1:{json.loads(self.process.stdout.readline())['port']}"
         self.pid = self.process.pid
@@ -33,6 +34,14 @@ class Echo:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+class Relay(Echo):
+    """The C core alone, passing messages from sends to receives: the ceiling of that way."""
+    name, method, program = "relay", SEND, "bench-relay"
+
+    def topic(self, name, _repetition):
+        return name
 
 
 class Skua:
