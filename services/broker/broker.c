@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "burst.h"
 #include "inside.h"
 #include "later.h"
 #include "renew.h"
@@ -54,20 +55,13 @@ static void committed(void *owner)
     sk_polls_committed(broker->polls);
 }
 
-static void flush_now(void *owner)
-{
-    sk_broker *broker = owner;
-    sk_store_demand_here(sk_ledger_store(broker->ledger));
-}
-
-/* Requests come in bursts: one flush for all of a burst costs less, and sooner, than one for its
- * first message and another one for the rest. */
 static void somebody_waits(void *owner, uint64_t position)
 {
     sk_broker *broker = owner;
-    bool sync = broker->config->flush == 0;
-    if (sync && rpc_when_dry(flush_now, broker)) return;
-    sk_store_demand(sk_ledger_store(broker->ledger), position);
+    if (broker->config->flush == 0)
+        sk_burst_flush(broker, position);
+    else
+        sk_store_demand(sk_ledger_store(broker->ledger), position);
 }
 
 static void failed(void *owner, struct sk_status why)

@@ -49,7 +49,7 @@ void rpc_cork_until_dry(void)
 static void do_what_was_put_off(void)
 {
     here.events = 0;
-    if (here.fn) {
+    while (here.fn) { /* it may put off something itself */
         rpc_dry_fn *fn = here.fn;
         here.fn = NULL;
         fn(here.arg);
