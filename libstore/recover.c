@@ -364,7 +364,7 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
     const struct sk_watermark *mark = &store->watermark;
     uint64_t from = snapshot ? snapshot : sk_commitlog_begin(&store->log);
     SK_TRY(sk_log_reaches(&store->log, from));
-    if (!mark->clean) distrust_cache(store, mark->flushed);
+    if (!mark->clean) distrust_cache(store, larger(mark->flushed, sk_commitlog_begin(&store->log)));
 
     struct sk_end end = sk_find_end(&store->log, from);
     out->clean = mark->clean && end.verdict == SK_FRAME_ABSENT &&

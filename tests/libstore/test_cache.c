@@ -1,6 +1,7 @@
 /* test_cache.c - the newest part of the log stays in the page cache and the rest is given back: all
  * of it, in order, and nothing that is not durable. On the real disk, which is told what it may
  * forget. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -185,27 +186,24 @@ START_TEST(it_begins_where_an_opened_log_ends)
 END_TEST
 
 static uint64_t distrusted_from;
+static unsigned distrusted;
 
 static int note_distrust(struct sk_vfs *v, int fd, const uint8_t *map, uint64_t from, uint64_t to)
 {
     ck_assert_uint_eq(to, 0);
     distrusted_from = from;
+    distrusted++;
     return sk_vfs_real()->drop_cache(v, fd, map, from, to);
 }
 
-/* A killed process: everything as it is, and another opens it. */
-START_TEST(after_a_kill_what_no_sync_confirmed_is_read_from_the_disk)
+/* A killed process: everything as it is, and another opens it. `before` may damage the copy. */
+static void open_killed(void (*before)(const char *copy))
 {
-    open_room();
-    fill(2 * MIB);
-    ck_ok(sk_store_flush(room.store));
-    uint64_t flushed = sk_commitlog_flushed(&room.store->log);
-    fill(1 * MIB);
-    uint64_t tail = sk_store_tail(room.store);
     char copy[128], command[300];
     snprintf(copy, sizeof copy, "%s.killed", dir);
     snprintf(command, sizeof command, "cp -r '%s' '%s'", dir, copy);
     ck_assert_int_eq(system(command), 0);
+    if (before) before(copy);
 
     struct toy_room second = {.store = NULL};
     struct sk_store_options o = options;
@@ -213,13 +211,47 @@ START_TEST(after_a_kill_what_no_sync_confirmed_is_read_from_the_disk)
     o.fold.owner = &second.state;
     disk.vfs.drop_cache = note_distrust;
     distrusted_from = UINT64_MAX;
+    distrusted = 0;
     ck_ok(sk_store_open(&o, NULL, &second.store));
-    ck_assert_uint_eq(distrusted_from, flushed / SK_SEGMENT_PAGE * SK_SEGMENT_PAGE);
-    ck_assert_uint_eq(sk_store_tail(second.store), tail);
+    ck_assert_uint_eq(sk_store_tail(second.store), sk_store_tail(room.store));
     ck_assert_uint_eq(second.state.sum, room.state.sum);
     sk_store_close(second.store);
     snprintf(command, sizeof command, "rm -rf '%s'", copy);
     ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(after_a_kill_what_no_sync_confirmed_is_read_from_the_disk)
+{
+    open_room();
+    fill(2 * MIB);
+    ck_ok(sk_store_flush(room.store));
+    uint64_t flushed = sk_commitlog_flushed(&room.store->log);
+    fill(1 * MIB);
+    open_killed(NULL);
+    ck_assert_uint_eq(distrusted_from, flushed / SK_SEGMENT_PAGE * SK_SEGMENT_PAGE);
+}
+END_TEST
+
+static void blank_watermark(const char *copy)
+{
+    char path[160], zeros[4096] = {0};
+    snprintf(path, sizeof path, "%s/watermark", copy);
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pwrite(fd, zeros, sizeof zeros, 0), sizeof zeros);
+    close(fd);
+}
+
+/* Position 0 is in no segment any more, and everything that is left was taken for confirmed. */
+START_TEST(without_a_watermark_all_that_is_left_is_read_from_the_disk)
+{
+    open_room();
+    fill(40 * MIB);
+    ck_ok(sk_store_snapshot(room.store));
+    ck_ok(sk_commitlog_drop_oldest(&room.store->log));
+    fill(1 * MIB);
+    open_killed(blank_watermark);
+    ck_assert_uint_eq(distrusted, 2); /* segments */
 }
 END_TEST
 
@@ -237,6 +269,7 @@ static Suite *cache_suite(void)
     tcase_add_test(tc, without_a_limit_the_kernel_is_left_alone);
     tcase_add_test(tc, it_begins_where_an_opened_log_ends);
     tcase_add_test(tc, after_a_kill_what_no_sync_confirmed_is_read_from_the_disk);
+    tcase_add_test(tc, without_a_watermark_all_that_is_left_is_read_from_the_disk);
     suite_add_tcase(suite, tc);
     return suite;
 }
