@@ -24,44 +24,59 @@ _Static_assert((FIXED + SK_RECEIPT_BROKER_MAX + 2) / 3 * 4 <= SK_RECEIPT_TEXT_MA
 
 static const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+static char *put_digits(char *out, uint32_t bits, int count)
+{
+    for (int shift = 18; count > 0; shift -= 6, count--) *out++ = ALPHABET[bits >> shift & 63];
+    return out;
+}
+
 static size_t to_base64(const uint8_t *bytes, size_t len, char *out)
 {
     char *p = out;
-    uint32_t bits = 0;
-    unsigned held = 0;
-    for (size_t i = 0; i < len; i++) {
-        bits = bits << 8 | bytes[i];
-        for (held += 8; held >= 6; held -= 6) *p++ = ALPHABET[bits >> (held - 6) & 63];
-    }
-    if (held) *p++ = ALPHABET[bits << (6 - held) & 63];
+    for (; len >= 3; bytes += 3, len -= 3)
+        p = put_digits(p, (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2], 4);
+    if (len == 2) p = put_digits(p, (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8, 3);
+    if (len == 1) p = put_digits(p, (uint32_t)bytes[0] << 16, 2);
     return (size_t)(p - out);
 }
 
-static int digit_of(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
+/* One more than the digit's value; 0: no digit. */
+static const uint8_t DIGIT[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
+};
 
-/* SIZE_MAX when it is not base64url as to_base64 writes it. */
-static size_t from_base64(struct sk_slice text, uint8_t *out)
+/* Up to four digits, left-aligned in 24 bits; UINT32_MAX: one of them is none. */
+static uint32_t get_digits(const uint8_t *text, size_t count)
 {
     uint32_t bits = 0;
-    unsigned held = 0;
-    size_t len = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = digit_of(text.data[i]);
-        if (digit < 0) return SIZE_MAX;
-        bits = bits << 6 | (unsigned)digit;
-        held += 6;
-        if (held < 8) continue;
-        held -= 8;
-        out[len++] = (uint8_t)(bits >> held);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t digit = DIGIT[text[i]];
+        if (!digit) return UINT32_MAX;
+        bits |= (digit - 1) << (18 - 6 * i);
     }
-    bool canonical = held < 6 && (bits & ((1u << held) - 1)) == 0;
-    return canonical ? len : SIZE_MAX;
+    return bits;
+}
+
+/* SIZE_MAX when it is not base64url as to_base64 writes it: a digit too few, or bits that say
+ * nothing. */
+static size_t from_base64(struct sk_slice text, uint8_t *out)
+{
+    uint8_t *p = out;
+    for (size_t at = 0; at < text.len; at += 4) {
+        size_t digits = text.len - at < 4 ? text.len - at : 4;
+        uint32_t bits = get_digits(text.data + at, digits);
+        if (bits == UINT32_MAX || digits == 1) return SIZE_MAX;
+        for (size_t i = 0; i < digits - 1; i++) *p++ = (uint8_t)(bits >> (16 - 8 * i));
+        if (bits & (0xffffffu >> (8 * (digits - 1)))) return SIZE_MAX;
+    }
+    return (size_t)(p - out);
 }
 
 size_t sk_receipt_encode(const struct sk_receipt *receipt, char out[SK_RECEIPT_TEXT_MAX])
