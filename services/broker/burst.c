@@ -11,6 +11,9 @@ static _Thread_local struct {
     struct sk_send *first, *last;
     size_t records, bytes;
     bool wants_flush;
+    struct sk_append
+        appended[RECORDS_MOST]; /* append_together's; on the stack they would be cleared */
+    struct sk_span spans[RECORDS_MOST];
 } here;
 
 /* --- under the lock: a place for each --------------------------------------------- */
@@ -100,20 +103,18 @@ static void append_alone(sk_broker *broker, struct sk_send *send)
 static struct sk_status append_together(sk_broker *broker, struct sk_send *first,
                                         const struct sk_send *end)
 {
-    struct sk_append records[RECORDS_MOST];
-    struct sk_span spans[RECORDS_MOST];
     size_t n = 0;
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
-        memcpy(&records[n], s->records, s->count * sizeof *records);
+        memcpy(&here.appended[n], s->records, s->count * sizeof *s->records);
         n += s->count;
     }
-    SK_TRY(sk_ledger_append(broker->ledger, records, n, spans));
+    SK_TRY(sk_ledger_append(broker->ledger, here.appended, n, here.spans));
     n = 0;
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
         n += s->count;
-        s->end = spans[n - 1].end;
+        s->end = here.spans[n - 1].end;
     }
     return SK_SUCCESS;
 }

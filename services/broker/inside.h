@@ -14,9 +14,6 @@
 #include "route/table.h"
 #include "sessions.h"
 
-/* Most messages that one receive may be given (max_receive_batch). */
-enum { SK_RECEIVE_MAX = 1024 };
-
 typedef struct sk_registrar sk_registrar;
 typedef struct sk_routes sk_routes;
 typedef struct sk_renewer sk_renewer;

@@ -34,7 +34,8 @@ struct receive {
     struct sk_status problem; /* why `look` could not write a lease */
     struct sk_chosen *chosen;
     size_t chosen_count;
-    uint64_t lease; /* position of the DELIVER record */
+    struct sk_lease *leases; /* room for as many as are wanted */
+    uint64_t lease;          /* position of the DELIVER record */
 };
 
 static struct receive *receive_of(struct sk_poll *poll)
@@ -143,10 +144,9 @@ static void delivered(void *arg, bool all)
 {
     struct receive *r = arg;
     if (all || r->chosen_count == 0) return;
-    struct sk_lease leases[SK_RECEIVE_MAX];
-    for (size_t i = 0; i < r->chosen_count; i++) leases[i] = lease_of(r, &r->chosen[i]);
+    for (size_t i = 0; i < r->chosen_count; i++) r->leases[i] = lease_of(r, &r->chosen[i]);
     struct sk_buffer payload = {0};
-    sk_state_encode_release(leases, r->chosen_count, &payload);
+    sk_state_encode_release(r->leases, r->chosen_count, &payload);
     sk_ledger *ledger = r->broker->ledger;
     sk_ledger_lock(ledger);
     struct sk_status status =
@@ -157,10 +157,10 @@ static void delivered(void *arg, bool all)
 }
 
 /* Messages whose tag only looked right: consumed, as all that the filter does not want. */
-static void acknowledge(struct receive *r, const struct sk_lease *leases, size_t count)
+static void acknowledge(struct receive *r, size_t count)
 {
     struct sk_buffer payload = {0};
-    sk_state_encode_ack(leases, count, &payload);
+    sk_state_encode_ack(r->leases, count, &payload);
     sk_ledger_lock(r->broker->ledger);
     struct sk_status status =
         sk_ledger_write(r->broker->ledger, SK_RECORD_ACK, sk_buffer_slice(&payload), NULL);
@@ -230,23 +230,22 @@ static const struct sk_index_entry *entry_of(struct receive *r, size_t i, struct
 static void deliver_all(struct receive *r)
 {
     struct sk_verdict ok = SK_GRANTED;
-    struct sk_lease unwanted[SK_RECEIVE_MAX];
     struct row row = {.end = 0};
-    size_t unwanted_count = 0, kept = 0;
+    size_t unwanted = 0, kept = 0;
     for (size_t i = 0; i < r->chosen_count; i++) {
         struct sk_chosen chosen = r->chosen[i];
         struct sk_ready_message message;
         const struct sk_index_entry *entry = entry_of(r, i, &row);
         if (!entry) continue;
         enum sk_deliver_result result = read_one(r, &chosen, entry, &message);
-        if (result == SK_DELIVER_MISMATCH) unwanted[unwanted_count++] = lease_of(r, &chosen);
+        if (result == SK_DELIVER_MISMATCH) r->leases[unwanted++] = lease_of(r, &chosen);
         if (result != SK_DELIVER_READY) continue;
         if (kept == 0) write_status(r, &ok);
         sk_deliver_write(r->call, &message);
         r->chosen[kept++] = chosen;
     }
     r->chosen_count = kept;
-    if (unwanted_count) acknowledge(r, unwanted, unwanted_count);
+    if (unwanted) acknowledge(r, unwanted);
 }
 
 static void try_now(struct receive *r);
@@ -382,7 +381,9 @@ void sk_handle_receive(void *owner, rpc_call *call, const rmq_receive_message_re
     if (sk_granted(verdict)) verdict = check_request(r);
     if (sk_granted(verdict)) {
         r->chosen = sk_arena_zalloc(rpc_call_arena(call), r->want, sizeof *r->chosen);
-        if (!r->chosen) verdict = sk_refuse(RMQ_CODE_BAD_REQUEST, "the request is too large");
+        r->leases = sk_arena_alloc(rpc_call_arena(call), r->want * sizeof *r->leases);
+        if (!r->chosen || !r->leases)
+            verdict = sk_refuse(RMQ_CODE_BAD_REQUEST, "the request is too large");
     }
     if (sk_granted(verdict)) {
         sk_ledger_lock(broker->ledger);
