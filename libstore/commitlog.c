@@ -265,8 +265,10 @@ static struct sk_status sync_data(struct sk_commitlog *log, const struct sk_segm
     SK_REQUIRES(log->sync_lock)
 {
     if (log->sync_failed) return sk_error(SK_IO, "an earlier fdatasync of the log failed");
+    atomic_store_explicit(&log->syncing, true, memory_order_relaxed);
     int err = log->vfs->fdatasync(log->vfs, s->fd);
     log->sync_failed = err < 0;
+    atomic_store_explicit(&log->syncing, false, memory_order_relaxed);
     return err < 0 ? sk_errno(-err, "fdatasync of segment %" PRIu64, s->base) : SK_SUCCESS;
 }
 

@@ -59,6 +59,7 @@ struct sk_commitlog {
 
     struct sk_mutex sync_lock;                  /* one sync at a time */
     bool sync_failed;                           /* none any more; under sync_lock */
+    _Atomic bool syncing;                       /* a hint */
     struct sk_buffer scratch;                   /* the writer's */
     struct iovec parts[2 * SK_DIRECT_MOST + 2]; /* the writer's */
     bool broken; /* the writer's: a failed append could not be undone */

@@ -38,7 +38,7 @@ static bool is_due(const struct sk_commitlog *log, uint64_t at, uint64_t goal)
     return chunk_end(log, at) <= goal;
 }
 
-/* With a sync flush, the flusher sees to it that all is written. */
+/* With a sync flush, the flushes see to it that all is written. */
 static bool sends_out(const struct sk_commitlog *log, uint64_t at)
 {
     return !log->zero_ahead && is_due(log, at, sk_commitlog_tail(log));

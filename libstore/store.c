@@ -161,6 +161,7 @@ void sk_store_demand_here(sk_store *store)
 {
     bool quick =
         store->options.flush == SK_FLUSH_SYNC && !store->options.manual &&
+        !atomic_load_explicit(&store->log.syncing, memory_order_relaxed) &&
         atomic_load_explicit(&store->flush_time, memory_order_relaxed) / 8 < SK_QUICK_FLUSH_US;
     if (!quick) {
         sk_store_demand(store, UINT64_MAX);

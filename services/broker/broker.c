@@ -127,6 +127,7 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
         sk_broker_close(broker);
         return sk_while(status, "open the broker on %s", config->data);
     }
+    broker->burst_room = sk_burst_room_new();
     broker->sessions = sk_sessions_new(broker->clock, (size_t)config->max_clients);
     broker->polls = sk_polls_new(broker->ledger, broker->timers, broker->clock,
                                  (size_t)config->max_polls, (size_t)config->max_polls_per_group);
@@ -224,6 +225,7 @@ void sk_broker_close(sk_broker *broker)
     sk_ledger_close(broker->ledger); /* its last flush still tells the polls */
     sk_polls_free(broker->polls);
     sk_sessions_free(broker->sessions);
+    free(broker->burst_room);
     free(broker->store_host);
     free(broker->tls_host);
     free(broker);

@@ -1,19 +1,29 @@
 /* burst.c - a place for each, one append for all. */
 #include "burst.h"
 
+#include "base/memory.h"
 #include "filter.h"
 #include "send.h"
 
 /* A burst is stored when it has as much; a larger request is a burst of its own. */
 enum { RECORDS_MOST = 256, BYTES_MOST = 256 * 1024 };
 
+/* Where the records of a burst stand side by side; guarded by the ledger's lock. Not on the stack,
+ * where they would be cleared each time. */
+struct sk_burst_room {
+    struct sk_append records[RECORDS_MOST];
+    struct sk_span spans[RECORDS_MOST];
+};
+
+struct sk_burst_room *sk_burst_room_new(void)
+{
+    return sk_alloc(sizeof(struct sk_burst_room));
+}
+
 static _Thread_local struct {
     struct sk_send *first, *last;
     size_t records, bytes;
     bool wants_flush;
-    struct sk_append
-        appended[RECORDS_MOST]; /* append_together's; on the stack they would be cleared */
-    struct sk_span spans[RECORDS_MOST];
 } here;
 
 /* --- under the lock: a place for each --------------------------------------------- */
@@ -103,20 +113,27 @@ static void append_alone(sk_broker *broker, struct sk_send *send)
 static struct sk_status append_together(sk_broker *broker, struct sk_send *first,
                                         const struct sk_send *end)
 {
+    struct sk_burst_room *room = broker->burst_room;
     size_t n = 0;
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
-        memcpy(&here.appended[n], s->records, s->count * sizeof *s->records);
+        memcpy(&room->records[n], s->records, s->count * sizeof *s->records);
         n += s->count;
     }
-    SK_TRY(sk_ledger_append(broker->ledger, here.appended, n, here.spans));
+    SK_TRY(sk_ledger_append(broker->ledger, room->records, n, room->spans));
     n = 0;
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
         n += s->count;
-        s->end = here.spans[n - 1].end;
+        s->end = room->spans[n - 1].end;
     }
     return SK_SUCCESS;
+}
+
+static void refuse_all(struct sk_send *first, const struct sk_send *end, struct sk_status why)
+{
+    for (struct sk_send *s = first; s != end; s = s->next)
+        if (s->queue != SK_NO_QUEUE) s->verdict = sk_verdict_of(why);
 }
 
 /* What all of them could not get, each may get for itself. */
@@ -140,9 +157,17 @@ static void append_placed(sk_broker *broker, struct sk_send *first, const struct
         one = s;
         placed++;
     }
-    if (placed == 1)
+    if (placed == 0) return;
+    if (placed == 1) {
         append_alone(broker, one);
-    else if (placed > 1 && !sk_ok(append_together(broker, first, end)))
+        return;
+    }
+    struct sk_status status = append_together(broker, first, end);
+    if (sk_ok(status)) return;
+    /* Where log and state have parted, the records may be there: nothing more is stored. */
+    if (atomic_load(&broker->failing))
+        refuse_all(first, end, status);
+    else
         append_one_by_one(broker, first, end);
 }
 

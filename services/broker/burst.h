@@ -10,7 +10,7 @@
  * has no offset, the state knows nothing of it, and if the append fails it is refused, as it would
  * have been by itself. The same moment is the time for the flush that the answers wait for.
  *
- * Records of one burst are one batch of the log: after a power cut all of them are there or none.
+ * Records of one append are one batch of the log: after a power cut all of them are there or none.
  *
  * Threads: any. What is kept belongs to the thread that brought it. */
 #ifndef SK_BROKER_BURST_H
@@ -25,8 +25,8 @@
 struct sk_send {
     rpc_call *call;
     struct sk_slice topic; /* its key */
-    const struct sk_scanned_message *messages;
-    size_t count, bytes;
+    struct sk_scanned_message *messages;
+    size_t count, bytes;       /* bytes: of the bodies */
     struct sk_append *records; /* of `count` each, to be filled */
     struct sk_span *spans;
     uint8_t (*heads)[SK_STORED_HEAD_MAX];
@@ -38,6 +38,9 @@ struct sk_send {
     uint32_t queue;             /* SK_NO_QUEUE: it has no place */
     struct sk_send *next;
 };
+
+/* Room for the records of a burst, a broker's; free() it. */
+struct sk_burst_room *sk_burst_room_new(void);
 
 /* Store it now or a little later; send->stored is called once, on this thread. */
 void sk_burst_put(sk_broker *broker, struct sk_send *send);

@@ -30,6 +30,7 @@ struct sk_broker {
     sk_sessions *sessions;
     sk_renewer *renewer;
     sk_telemetry *telemetry;
+    struct sk_burst_room *burst_room;
     rpc_server *server; /* that it is mounted on; not to be used once that drains */
     rpc_client *client; /* to the name servers */
     sk_routes *routes;

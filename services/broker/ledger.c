@@ -82,7 +82,7 @@ static void store_unlock(void *owner) SK_NO_THREAD_ANALYSIS
     sk_mutex_unlock(&ledger->lock);
 }
 
-/* From the flusher, or in SK_FLUSH_ASYNC from sk_store_publish in sk_ledger_settle. */
+/* From whoever flushes, or in SK_FLUSH_ASYNC from sk_store_publish in sk_ledger_settle. */
 static void store_committed(void *owner, uint64_t committed)
 {
     (void)committed;

@@ -10,7 +10,7 @@
  *
  * The function given to sk_ledger_on_commit is told, with no lock held, when consumers
  * may see more than before. In SK_FLUSH_ASYNC that is at sk_ledger_unlock, on the thread
- * that wrote; in SK_FLUSH_SYNC on the store's flusher thread.
+ * that wrote; in SK_FLUSH_SYNC on whatever thread flushed.
  *
  * Threads: any. */
 #ifndef SK_BROKER_LEDGER_H

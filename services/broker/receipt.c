@@ -64,8 +64,8 @@ static uint32_t get_digits(const uint8_t *text, size_t count)
     return bits;
 }
 
-/* SIZE_MAX when it is not base64url as to_base64 writes it: a digit too few, or bits that say
- * nothing. */
+/* SIZE_MAX when it is not base64url as to_base64 writes it: no digit, a digit too few, or bits that
+ * say nothing. */
 static size_t from_base64(struct sk_slice text, uint8_t *out)
 {
     uint8_t *p = out;

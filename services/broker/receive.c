@@ -34,7 +34,7 @@ struct receive {
     struct sk_status problem; /* why `look` could not write a lease */
     struct sk_chosen *chosen;
     size_t chosen_count;
-    struct sk_lease *leases; /* room for as many as are wanted */
+    struct sk_lease *leases; /* of those that go back or are not wanted; see room_for_leases */
     uint64_t lease;          /* position of the DELIVER record */
 };
 
@@ -139,11 +139,19 @@ static enum sk_poll_look look(struct sk_poll *poll)
     return r->filter.everything && !r->cancelled ? SK_POLL_NOTHING : SK_POLL_MISMATCH;
 }
 
+/* Few receives need it. Without memory: those leases end by themselves. */
+static bool room_for_leases(struct receive *r)
+{
+    if (!r->leases)
+        r->leases = sk_arena_alloc(rpc_call_arena(r->call), r->want * sizeof *r->leases);
+    return r->leases != NULL;
+}
+
 /* The client never got (all of) them. */
 static void delivered(void *arg, bool all)
 {
     struct receive *r = arg;
-    if (all || r->chosen_count == 0) return;
+    if (all || r->chosen_count == 0 || !room_for_leases(r)) return;
     for (size_t i = 0; i < r->chosen_count; i++) r->leases[i] = lease_of(r, &r->chosen[i]);
     struct sk_buffer payload = {0};
     sk_state_encode_release(r->leases, r->chosen_count, &payload);
@@ -238,7 +246,8 @@ static void deliver_all(struct receive *r)
         const struct sk_index_entry *entry = entry_of(r, i, &row);
         if (!entry) continue;
         enum sk_deliver_result result = read_one(r, &chosen, entry, &message);
-        if (result == SK_DELIVER_MISMATCH) r->leases[unwanted++] = lease_of(r, &chosen);
+        if (result == SK_DELIVER_MISMATCH && room_for_leases(r))
+            r->leases[unwanted++] = lease_of(r, &chosen);
         if (result != SK_DELIVER_READY) continue;
         if (kept == 0) write_status(r, &ok);
         sk_deliver_write(r->call, &message);

@@ -1,9 +1,9 @@
 /* send.c - SendMessage: scan, check, have it stored (burst.c), answer.
  *
  * All messages of a request are stored, next to each other in one queue, or none;
- * requests that come together share an append. The answer waits until the log's promise holds for them
- * (gate), on whichever thread moves the cursor; with async flush that is at once.
- * Nothing here allocates per message but from the call's arena. */
+ * requests that come together share an append. The answer waits until the log's promise holds for
+ * them (gate), on whichever thread moves the cursor; with async flush that is at once. Nothing here
+ * allocates per message but from the call's arena. */
 #include "send.h"
 
 #include "burst.h"
@@ -14,7 +14,6 @@ struct send {
     struct sk_send base; /* first: what is stored, and how that went */
     sk_broker *broker;
     struct sk_caller caller;
-    struct sk_scanned_message *messages;
     struct sk_gate_waiter waiter;
     struct sk_slice answer; /* serialized */
 };
@@ -42,7 +41,7 @@ static const uint8_t OK_STATUS[] = {0x0a, 8, 0x08, 0xa0, 0x9c, 0x01, 0x12, 2, 'O
 
 static size_t entry_size(const struct send *send, size_t i)
 {
-    size_t id = send->messages[i].message_id.len;
+    size_t id = send->base.messages[i].message_id.len;
     return sizeof OK_STATUS + 1 + sk_wire_varint_size(id) + id + 1 +
            sk_wire_varint_size(send->base.first_offset + i);
 }
@@ -58,7 +57,7 @@ static bool make_answer(struct send *send)
     for (size_t i = 0; i < send->base.count; i++) {
         out = sk_wire_put_head(out, 2, entry_size(send, i));
         out = sk_wire_put_raw(out, sk_slice_of(OK_STATUS, sizeof OK_STATUS));
-        out = sk_wire_put_bytes(out, 2, send->messages[i].message_id);
+        out = sk_wire_put_bytes(out, 2, send->base.messages[i].message_id);
         out = sk_wire_put_int(out, 4, send->base.first_offset + i);
     }
     send->answer = sk_slice_of(begin, (size_t)(out - begin));
@@ -85,11 +84,11 @@ static bool scan_unusual(struct send *send, struct sk_slice request)
     struct sk_wire_field f;
     for (size_t i = 0; i < send->base.count && sk_wire_next(&r, &f);) {
         if (f.number != 1) continue;
-        enum sk_scan_result result = sk_scan_message(f.bytes, &send->messages[i]);
+        enum sk_scan_result result = sk_scan_message(f.bytes, &send->base.messages[i]);
         if (result == SK_SCAN_UNUSUAL) {
             struct sk_slice usual = sk_normalise_message(f.bytes, rpc_call_arena(send->base.call));
             if (!usual.data) return false;
-            result = sk_scan_message(usual, &send->messages[i]);
+            result = sk_scan_message(usual, &send->base.messages[i]);
         }
         if (result != SK_SCAN_OK) return false;
         i++;
@@ -99,7 +98,7 @@ static bool scan_unusual(struct send *send, struct sk_slice request)
 
 static bool scan(struct send *send, struct sk_slice request)
 {
-    switch (sk_scan_request(request, send->messages, send->base.count)) {
+    switch (sk_scan_request(request, send->base.messages, send->base.count)) {
     case SK_SCAN_OK:
         return true;
     case SK_SCAN_UNUSUAL:
@@ -114,9 +113,9 @@ static bool scan(struct send *send, struct sk_slice request)
 
 static struct sk_verdict check_all(struct send *send, struct sk_slice *topic)
 {
-    const struct sk_scanned_message *first = &send->messages[0];
+    const struct sk_scanned_message *first = &send->base.messages[0];
     for (size_t i = 1; i < send->base.count; i++) {
-        const struct sk_scanned_message *m = &send->messages[i];
+        const struct sk_scanned_message *m = &send->base.messages[i];
         if (!sk_slice_eq(m->topic_name, first->topic_name) ||
             !sk_slice_eq(m->topic_namespace, first->topic_namespace)) {
             return sk_refuse(RMQ_CODE_MESSAGE_CORRUPTED,
@@ -131,9 +130,9 @@ static struct sk_verdict check_all(struct send *send, struct sk_slice *topic)
     uint64_t now_ms = sk_wall_ms(send->broker->clock);
     size_t bytes = 0;
     for (size_t i = 0; i < send->base.count; i++) {
-        SK_GRANT(
-            sk_check_message(send->broker->config, &send->messages[i], send->base.count, now_ms));
-        bytes += send->messages[i].body.len;
+        SK_GRANT(sk_check_message(send->broker->config, &send->base.messages[i], send->base.count,
+                                  now_ms));
+        bytes += send->base.messages[i].body.len;
     }
     send->base.bytes = bytes;
     if (bytes > send->broker->config->max_batch_size_bytes && send->base.count > 1) {
@@ -180,7 +179,6 @@ static void store_and_answer(struct send *send)
         refuse(send, &verdict);
         return;
     }
-    base->messages = send->messages;
     base->stored = answer;
     sk_burst_put(send->broker, base);
 }
@@ -218,8 +216,8 @@ void sk_handle_send(void *owner, rpc_call *call, struct sk_slice request)
         refuse(send, &verdict);
         return;
     }
-    send->messages = sk_arena_alloc(arena, count * sizeof *send->messages);
-    if (!send->messages || !scan(send, request)) {
+    send->base.messages = sk_arena_alloc(arena, count * sizeof *send->base.messages);
+    if (!send->base.messages || !scan(send, request)) {
         rpc_call_fail(
             call, RPC_INVALID_ARGUMENT,
             "the request is no valid apache.rocketmq.v2.SendMessageRequest, or a text in it "

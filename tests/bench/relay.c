@@ -57,7 +57,6 @@ static void put(struct call *c, grpc_byte_buffer *message, bool end)
     bool first = c->sent++ == 0;
     if (first) ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[n].op = GRPC_OP_SEND_MESSAGE;
-    ops[n].flags = first || end ? 0 : GRPC_WRITE_BUFFER_HINT;
     ops[n++].data.send_message.send_message = message;
     if (end) {
         ops[n++].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
@@ -111,7 +110,7 @@ static void match(void)
     }
 }
 
-/* Status{code OK} as field 1, and for a send an entry that holds the same. */
+/* Status{code OK} as field 1. */
 static void answer_ok(struct call *c)
 {
     static const char status[] = {0x0a, 4, 0x08, (char)0xa0, (char)0x9c, 1};

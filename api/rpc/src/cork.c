@@ -3,9 +3,8 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <sys/socket.h>
-
-#include "base/assert.h"
 
 struct held {
     int fd;
@@ -14,7 +13,7 @@ struct held {
 };
 
 static _Thread_local struct {
-    unsigned depth;
+    bool corked;
     unsigned count;
     struct held sockets[RPC_CORK_SOCKETS];
 } here;
@@ -41,7 +40,7 @@ static struct held *find(int fd)
 
 int rpc_cork_flags(int fd, size_t bytes)
 {
-    struct held *held = here.depth ? find(fd) : NULL;
+    struct held *held = here.corked ? find(fd) : NULL;
     if (!held) return 0;
     held->bytes += bytes;
     if (++held->writes < RPC_CORK_WRITES && held->bytes < RPC_CORK_BYTES) return MSG_MORE;
@@ -60,13 +59,14 @@ static void push(const struct held *held)
 
 void rpc_cork_begin(void)
 {
-    here.depth++;
+    here.corked = true;
 }
 
-void rpc_cork_end(void)
+bool rpc_cork_end(void)
 {
-    sk_assert(here.depth > 0);
-    if (--here.depth) return;
+    bool was = here.corked;
+    here.corked = false;
     for (unsigned i = 0; i < here.count; i++) push(&here.sockets[i]);
     here.count = 0;
+    return was;
 }

@@ -8,12 +8,12 @@
  * The core writes each answer with a sendmsg of its own, and more than two thirds of what
  * that costs is the way down through TCP, which is the same for one answer and for eight. While a
  * thread is corked the kernel is told that more is to come (tcp(7), MSG_MORE), and when the cork is
- * drawn what is still there is pushed. A connection that has HELD_MOST writes or HELD_BYTES waiting
- * is pushed at once, so that the other side has work while this one goes on.
+ * drawn what is still there is pushed. A connection that has RPC_CORK_WRITES writes or
+ * RPC_CORK_BYTES waiting is pushed at once, so that the other side has work while this one goes on.
  *
- * The core has no setting for this, so the programs that serve put a sendmsg of their own before
- * libc's (sendmsg.c, the target skua_rpc_sendmsg). Where that is not linked, as in libskua, nothing
- * here has any effect.
+ * The core has no setting for this, so the programs that hold a broker put a sendmsg of their own
+ * before libc's (sendmsg.c, the target skua_rpc_sendmsg). Where that is not linked, as in libskua,
+ * nothing here has any effect.
  *
  * Nothing can get lost: the kernel sends what is held with the next acknowledgement, after 200 ms,
  * or when the connection is closed.
@@ -27,9 +27,9 @@
 
 enum { RPC_CORK_WRITES = 8, RPC_CORK_BYTES = 32 * 1024, RPC_CORK_SOCKETS = 8 };
 
-/* May be nested; the last end pushes. */
+/* A second begin, or an end without one, is nothing. End: was it corked? */
 void rpc_cork_begin(void);
-void rpc_cork_end(void);
+bool rpc_cork_end(void);
 
 /* On a poller thread: begin now, and end when no more events are at hand. Elsewhere it does
  * nothing. */

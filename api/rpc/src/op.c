@@ -24,7 +24,6 @@ static bool handle(grpc_event event)
 /* Of this poller thread. */
 static _Thread_local struct {
     bool is_poller;
-    bool corked;
     unsigned events; /* since it last was dry, or did as if it were */
     rpc_dry_fn *fn;  /* what is put off */
     void *arg;
@@ -41,22 +40,21 @@ bool rpc_when_dry(rpc_dry_fn *fn, void *arg)
 
 void rpc_cork_until_dry(void)
 {
-    if (!here.is_poller || here.corked) return;
-    here.corked = true;
-    rpc_cork_begin();
+    if (here.is_poller) rpc_cork_begin();
 }
 
+/* Answers that were given already do not wait for this, which may be a flush. */
 static void do_what_was_put_off(void)
 {
     here.events = 0;
+    bool busy = rpc_cork_end();
     while (here.fn) { /* it may put off something itself */
         rpc_dry_fn *fn = here.fn;
         here.fn = NULL;
+        if (busy) rpc_cork_begin();
         fn(here.arg);
     }
-    if (!here.corked) return;
-    here.corked = false;
-    rpc_cork_end();
+    (void)rpc_cork_end();
 }
 
 /* --- the loop --------------------------------------------------------------------- */

@@ -155,7 +155,7 @@ SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_app
 /* --- without the owner's lock ----------------------------------------------------------- */
 
 /* Tell those who wait what the last append committed: in ASYNC mode moves the committed gate and
- * calls on_commit, in SYNC mode the flusher does so and this costs nothing. The waiters' functions
+ * calls on_commit, in SYNC mode whoever flushes does so and this costs nothing. The waiters' functions
  * run on the calling thread, which is why it is not done inside append. */
 void sk_store_publish(sk_store *store);
 
@@ -176,8 +176,9 @@ sk_gate *sk_store_committed(sk_store *store);
  * place (sk_gate_on_wait) and call this a little later. */
 void sk_store_demand(void *store, uint64_t position);
 /* The same for all there is, by a thread that can wait a little: where flushes took less than
- * SK_QUICK_FLUSH_US of late it is done here and now, and who waits is woken on this thread. Two
- * changes of thread cost more than that. */
+ * SK_QUICK_FLUSH_US of late, and none is under way, it is done here and now, and who waits is woken
+ * on this thread. Two changes of thread cost more than that. The price: when a quick disk suddenly
+ * hangs, the thread hangs with it, once. */
 #define SK_QUICK_FLUSH_US 500
 void sk_store_demand_here(sk_store *store);
 uint64_t sk_store_committed_position(const sk_store *store);
@@ -185,7 +186,7 @@ uint64_t sk_store_tail(const sk_store *store);
 uint64_t sk_store_begin(const sk_store *store);
 
 /* Called, with no lock held, each time the committed cursor has moved: long polls hang on this.
- * From the flusher (SYNC) or any thread that publishes (ASYNC), perhaps two at once, so
+ * From any thread that flushes (SYNC) or publishes (ASYNC), perhaps two at once, so
  * `committed` may come out of order. Set once, before the first append. */
 typedef void sk_commit_fn(void *owner, uint64_t committed);
 void sk_store_on_commit(sk_store *store, sk_commit_fn *fn, void *owner);
