@@ -14,6 +14,9 @@ once or twice, at a random moment of its recovery. `both`: the rounds take turns
   * leased messages stay with their lease, whose handle still acknowledges them; acknowledged
     ones never come again.
 
+All that a topic ever held is read back in each round, so that after AGE rounds the broker goes on with
+another one; what the earlier ones hold is read again at the very end.
+
 kill -9 keeps the page cache: this proves the process' part, not the disk's.
 """
 import random
@@ -28,7 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 from cluster import Cluster, spawn  # noqa: E402
 
-TOPIC, GROUP, QUEUES = "killed", "survivors", 4
+GROUP, QUEUES, AGE = "survivors", 4, 25
 TAKEN_PER_ROUND = 20
 LONG_LEASE_S = 3600
 START_S = 0.4           # a start is killed within this time, mostly before it is ready
@@ -52,9 +55,10 @@ class Workload:
 
 
 class Known:
-    """What the broker has promised so far."""
+    """What the broker has promised so far about one topic."""
 
-    def __init__(self):
+    def __init__(self, topic):
+        self.topic = topic
         self.answered = {}       # id -> offset
         self.unknown = set()
         self.places = {}         # (queue, offset) -> id, as read after the last restart
@@ -102,7 +106,7 @@ class Known:
 
 
 def take_and_ack_half(work, known):
-    taken = work.run("take", TOPIC, GROUP, TAKEN_PER_ROUND, LONG_LEASE_S)
+    taken = work.run("take", known.topic, GROUP, TAKEN_PER_ROUND, LONG_LEASE_S)
     for _, identity, _, _, attempt, handle in taken:
         assert identity not in known.acked, f"{identity} was acknowledged and came again"
         assert identity not in known.leased, f"{identity} is leased and came again"
@@ -113,7 +117,7 @@ def take_and_ack_half(work, known):
 
 def ack(work, known, identities):
     lines = "".join(f"{identity} {known.leased[identity]}\n" for identity in identities)
-    for _, identity, code in work.run("ack", TOPIC, GROUP, stdin=lines):
+    for _, identity, code in work.run("ack", known.topic, GROUP, stdin=lines):
         assert code == OK, f"ack of {identity} said {code}"
         del known.leased[identity]
         known.acked.add(identity)
@@ -136,8 +140,8 @@ def kill_in_recovery(broker, chance):
 
 def one_round(broker, work, known, number, chance):
     lock = threading.Lock()
-    senders = [work.start("send", TOPIC, f"many-{number}", 64, 1000000),
-               work.start("send", TOPIC, f"one-{number}", 1, 1000000)]
+    senders = [work.start("send", known.topic, f"many-{number}", 64, 1000000),
+               work.start("send", known.topic, f"one-{number}", 1, 1000000)]
     readers = [threading.Thread(target=drain, args=(s, known, lock)) for s in senders]
     for reader in readers:
         reader.start()
@@ -150,7 +154,7 @@ def one_round(broker, work, known, number, chance):
         kill_in_recovery(broker, chance)
         known.killed_starts += 1
     broker.start()
-    known.check_log(work.run("read", TOPIC, QUEUES), number)
+    known.check_log(work.run("read", known.topic, QUEUES), number)
     ack(work, known, list(known.leased)[:1])     # a handle from before the kill
     print(f"round {number}: {len(known.answered)} answered, {len(known.unknown)} unknown, "
           f"{len(known.acked)} acknowledged, {len(known.leased)} leased", flush=True)
@@ -159,7 +163,7 @@ def one_round(broker, work, known, number, chance):
 def check_the_rest(work, known):
     """Everything that was neither acknowledged nor is leased comes exactly once more."""
     ack(work, known, list(known.leased))
-    rest = [line[1] for line in work.run("take", TOPIC, GROUP, 10 ** 6, LONG_LEASE_S)]
+    rest = [line[1] for line in work.run("take", known.topic, GROUP, 10 ** 6, LONG_LEASE_S)]
     assert len(rest) == len(set(rest)), "a message came twice"
     wanted = set(known.places.values()) - known.acked
     assert set(rest) == wanted, (f"{len(wanted - set(rest))} missing, "
@@ -173,20 +177,28 @@ def main():
     modes = ["sync", "async"] if flush == "both" else [flush]
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}, {rounds} rounds, flush {flush}")
-    chance, known = random.Random(seed), Known()
+    chance, ages = random.Random(seed), []
     with tempfile.TemporaryDirectory() as folder, Cluster(bin_dir, folder) as cluster:
         broker = cluster.dev("--flush", modes[0], *SMALL)
-        cluster.skua("topic", "create", TOPIC, "--queues", QUEUES)
         work = Workload(program, broker.listen)
         for number in range(rounds):
+            if number % AGE == 0:
+                if ages:
+                    check_the_rest(work, ages[-1])
+                ages.append(Known(f"killed-{len(ages)}"))
+                cluster.skua("topic", "create", ages[-1].topic, "--queues", QUEUES)
             broker.command[broker.command.index("--flush") + 1] = modes[(number + 1) % len(modes)]
-            one_round(broker, work, known, number, chance)
-        check_the_rest(work, known)
+            one_round(broker, work, ages[-1], number, chance)
+        check_the_rest(work, ages[-1])
+        for known in ages:
+            known.check_log(work.run("read", known.topic, QUEUES), None)
         broker.stop()
         segments = len(list(Path(folder).rglob("*.log")))
-    print(f"{rounds} kills under load and {known.killed_starts} during a start ({flush}): "
-          f"{len(known.answered)} answered messages all there, once, in order, in {segments} segments; "
-          f"{len(known.acked)} acknowledgements kept")
+    killed_starts, answered, acked = (sum(column) for column in zip(
+        *[(known.killed_starts, len(known.answered), len(known.acked)) for known in ages]))
+    print(f"{rounds} kills under load and {killed_starts} during a start ({flush}): "
+          f"{answered} answered messages all there, once, in order, in {segments} segments; "
+          f"{acked} acknowledgements kept")
 
 
 if __name__ == "__main__":
