@@ -1,8 +1,8 @@
 """What is measured, group by group. Each starts its servers, warms them, and keeps samples under the
 names that report.py reads; the constants are those names."""
 import contextlib
-import sys
 import shutil
+import sys
 import time
 
 import machine
