@@ -157,6 +157,36 @@ START_TEST(ten_thousand_messages_in_pieces)
 }
 END_TEST
 
+/* Pieces that nobody wants back, and too many bytes for the memory that small messages share. */
+static void list_in_large_copies(void *owner, rpc_call *call, const echo_request *request)
+{
+    static const uint8_t data[5000];
+    static const uint8_t head[] = {0x0a, 5000 % 128 | 0x80, 5000 / 128};
+    (void)owner;
+    for (uint32_t i = 0; i < request->count; i++) {
+        uint8_t tail[] = {0x10, (uint8_t)i};
+        struct rpc_piece pieces[] = {{.bytes = sk_slice_of(head, sizeof head)},
+                                     {.bytes = sk_slice_of(data, sizeof data)},
+                                     {.bytes = sk_slice_of(tail, sizeof tail)}};
+        rpc_call_write_pieces(call, pieces, 3);
+    }
+    rpc_call_finish(call, RPC_OK, NULL);
+}
+
+START_TEST(large_copies_have_memory_of_their_own)
+{
+    struct rpc_server_options options = echo_options(_i);
+    echo_start(&e, &options, &(struct echo_handlers){.list = list_in_large_copies}, NULL);
+    struct heard h;
+    (void)list(&h, 20, SK_EMPTY);
+    tally_wait(&h.closed, 1);
+    ck_assert_int_eq(h.code, RPC_OK);
+    ck_assert_uint_eq(h.next_index, 20);
+    heard_done(&h);
+    echo_stop(&e);
+}
+END_TEST
+
 /* --- was it delivered? -------------------------------------------------------- */
 
 struct delivery {
@@ -529,6 +559,7 @@ static Suite *suite(void)
     tcase_set_timeout(t, 100);
     tcase_add_loop_test(t, streams_of_every_length, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, ten_thousand_messages_in_pieces, 0, ECHO_LOOPS);
+    tcase_add_loop_test(t, large_copies_have_memory_of_their_own, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, done_says_whether_it_was_delivered, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_client_that_vanished_gets_nothing, 0, ECHO_LOOPS);
     tcase_add_loop_test(t, a_closed_connection_is_a_cancellation, 0, ECHO_LOOPS);
