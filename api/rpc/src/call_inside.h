@@ -135,7 +135,6 @@ void rpc_call_broke(struct rpc_call *call);
 /* One batch to be sent. */
 struct rpc_batch {
     bool headers, message, status, close;
-    bool more; /* the rest of the answer follows soon */
     uint32_t message_flags;
     grpc_byte_buffer *payload;
     enum rpc_code code;

@@ -41,7 +41,6 @@ bool rpc_call_plan_locked(rpc_call *call, struct rpc_batch *batch)
     call->sending = call->headers_sent = true;
     if (call->queue.count) plan_message(call, batch);
     if (end && !call->queue.count) plan_status(call, batch);
-    batch->more = batch->headers && batch->message && !batch->status;
     return true;
 }
 
@@ -51,7 +50,8 @@ void rpc_call_send(rpc_call *call, struct rpc_batch *batch)
 {
     grpc_op ops[4] = {{0}};
     size_t n = 0;
-    if (batch->more) rpc_cork_until_dry();
+    bool more_follows = batch->headers && batch->message && !batch->status;
+    if (more_follows) rpc_cork_until_dry();
     if (batch->headers) ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
     if (batch->message) {
         ops[n].op = GRPC_OP_SEND_MESSAGE;

@@ -1,10 +1,8 @@
 /* test_cork.c - what a burst holds back, and that it lets go of it. Linked with our sendmsg, as the
  * programs are. */
-#include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
