@@ -29,8 +29,8 @@ struct inspection {
     uint64_t durable;
     uint64_t snapshot; /* newest valid one; 0: none */
     uint64_t tail;     /* where the next opening ends the log */
-    sk_index *
-        index; /* its table, and then what a start would add to it; NULL: nothing to compare with */
+    /* Its table, and then what a start would add to it; NULL: nothing to compare with. */
+    sk_index *index;
 };
 
 __attribute__((format(printf, 5, 6))) static void tell(struct inspection *in, bool is_error,

@@ -390,9 +390,7 @@ void sk_handle_receive(void *owner, rpc_call *call, const rmq_receive_message_re
     if (sk_granted(verdict)) verdict = check_request(r);
     if (sk_granted(verdict)) {
         r->chosen = sk_arena_zalloc(rpc_call_arena(call), r->want, sizeof *r->chosen);
-        r->leases = sk_arena_alloc(rpc_call_arena(call), r->want * sizeof *r->leases);
-        if (!r->chosen || !r->leases)
-            verdict = sk_refuse(RMQ_CODE_BAD_REQUEST, "the request is too large");
+        if (!r->chosen) verdict = sk_refuse(RMQ_CODE_BAD_REQUEST, "the request is too large");
     }
     if (sk_granted(verdict)) {
         sk_ledger_lock(broker->ledger);
