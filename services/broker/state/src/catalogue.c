@@ -53,6 +53,7 @@ const char *sk_apply_message(struct sk_state *state, const struct sk_fact *fact)
     if (fact->offset != slot->next_offset) return "its offset is not the next one of its queue";
     if (fact->offset + 1 >= SK_OFFSET_LIMIT) return "its offset is too large";
     slot->next_offset++;
+    sk_tell(state, message, slot->topic->named.id, slot->queue, fact->queue, fact->offset, fact);
     return NULL;
 }
 
@@ -138,6 +139,7 @@ const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact)
     while (topic->topic.queue_count < queues)
         sk_topic_add_queue(state, topic, state->next_queue, 0);
     state->config_version++;
+    sk_tell(state, topic_changed, topic->named.id);
     return NULL;
 }
 
@@ -148,8 +150,9 @@ const char *sk_apply_topic_deleted(struct sk_state *state, const struct sk_fact 
     if (wrong) return wrong;
     struct sk_topic_node *topic = sk_names_find(&state->topics, name);
     if (!topic) return "there is no such topic";
-    topic_free(state, topic);
     state->config_version++;
+    sk_tell(state, topic_deleted, topic->named.id, topic->queues, topic->topic.queue_count);
+    topic_free(state, topic);
     return NULL;
 }
 
@@ -216,8 +219,9 @@ const char *sk_apply_group(struct sk_state *state, const struct sk_fact *fact)
     if (group)
         change_group(group, &change);
     else
-        sk_group_add(state, &change, 0, fact->time_ms);
+        group = sk_group_add(state, &change, 0, fact->time_ms);
     state->config_version++;
+    sk_tell(state, group_changed, group->named.id);
     return NULL;
 }
 
@@ -228,8 +232,9 @@ const char *sk_apply_group_deleted(struct sk_state *state, const struct sk_fact 
     if (wrong) return wrong;
     struct sk_group_node *group = sk_names_find(&state->groups, name);
     if (!group) return "there is no such group";
-    group_free(state, group);
     state->config_version++;
+    sk_tell(state, group_deleted, group->named.id);
+    group_free(state, group);
     return NULL;
 }
 

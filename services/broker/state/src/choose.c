@@ -279,5 +279,7 @@ const char *sk_apply_deliver(sk_state *state, const struct sk_fact *fact)
     while (!wrong && sk_read_deliver_queue(&rest, &queue))
         wrong = apply_queue(state, &d, &queue, &rest);
     if (!wrong && rest.failed) wrong = "a number in it is cut short or too large";
+    if (!wrong && d.leased)
+        sk_tell(state, lease_ends, header.group, header.topic, header.deadline_ms);
     return wrong;
 }

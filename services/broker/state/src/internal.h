@@ -72,7 +72,15 @@ struct sk_state {
     struct sk_subscription *last_found; /* NULL, or what the last search gave */
     struct sk_window *renewing;         /* windows with auto-renewed leases */
     struct sk_pool pool;
+    struct sk_state_watcher watcher;
 };
+
+/* Tell the watcher, if it wants to know: sk_tell(state, topic_changed, id). */
+#define sk_tell(state, what, ...)                                                                  \
+    do {                                                                                           \
+        const struct sk_state_watcher *watcher_ = &(state)->watcher;                               \
+        if (watcher_->what) watcher_->what(watcher_->owner, __VA_ARGS__);                          \
+    } while (0)
 
 /* --- catalogue.c: topics, groups, the store's queues ------------------------------------- */
 

@@ -67,6 +67,21 @@ void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint6
 
 /* --- apply ------------------------------------------------------------------------------- */
 
+/* The record is done: what may be delivered again, and when? */
+static void tell_ends(sk_state *state, const struct sk_fact *fact, uint64_t deadline_ms,
+                      struct sk_reader runs)
+{
+    if (fact->kind == SK_RECORD_ACK || !state->watcher.lease_ends) return;
+    if (deadline_ms <= fact->time_ms) deadline_ms = 0;
+    struct sk_lease_run run = {0}, told = {0};
+    while (sk_read_lease_run(&runs, &run)) {
+        if (run.group == told.group && run.topic == told.topic) continue;
+        if (sk_subscription_find(state, run.group, run.topic))
+            sk_tell(state, lease_ends, run.group, run.topic, deadline_ms);
+        told = run;
+    }
+}
+
 /* ACK, CHANGE, RENEW, RELEASE. Whatever it names that is not there any more is no error. */
 const char *sk_apply_leases(sk_state *state, const struct sk_fact *fact)
 {
@@ -76,6 +91,7 @@ const char *sk_apply_leases(sk_state *state, const struct sk_fact *fact)
     const char *wrong = sk_read_leases(fact->payload, with_deadline, &how.deadline_ms, &rest);
     if (wrong) return wrong;
 
+    struct sk_reader runs = rest;
     struct sk_lease_run run = {0};
     while (sk_read_lease_run(&rest, &run)) {
         struct sk_subscription *sub = sk_subscription_find(state, run.group, run.topic);
@@ -85,7 +101,9 @@ const char *sk_apply_leases(sk_state *state, const struct sk_fact *fact)
         sk_window_settle(track->window, &state->pool, run.offset, run.offset + run.count, &how);
         sk_track_settle(state, sub, track);
     }
-    return rest.failed ? "a number in it is cut short or too large" : NULL;
+    if (rest.failed) return "a number in it is cut short or too large";
+    tell_ends(state, fact, how.deadline_ms, runs);
+    return NULL;
 }
 
 const char *sk_apply_seek(sk_state *state, const struct sk_fact *fact)
@@ -103,5 +121,6 @@ const char *sk_apply_seek(sk_state *state, const struct sk_fact *fact)
 
     struct sk_subscription *sub = sk_subscription_get(state, group, topic);
     sk_track_seek(state, sub, sk_track_get(sub, seek.queue), seek.offset);
+    sk_tell(state, lease_ends, seek.group, seek.topic, 0);
     return NULL;
 }

@@ -17,6 +17,11 @@ void sk_state_free(sk_state *state)
     free(state);
 }
 
+void sk_state_watch(sk_state *state, const struct sk_state_watcher *watcher)
+{
+    state->watcher = watcher ? *watcher : (struct sk_state_watcher){0};
+}
+
 typedef const char *apply_fn(sk_state *state, const struct sk_fact *fact);
 
 static apply_fn *const appliers[] = {

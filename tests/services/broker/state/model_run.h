@@ -37,7 +37,7 @@ enum { LEASES = 256, TAGS = 4 };
             X(group_by_id) X(next_group) X(group_count) X(encode_group) X(encode_group_deleted)    \
                 X(config_version) X(choose) X(next_deadline) X(check_lease) X(encode_ack)          \
                     X(encode_change) X(encode_renew) X(encode_release) X(each_auto_renewed)        \
-                        X(cursor) X(encode_seek)
+                        X(cursor) X(encode_seek) X(watch)
 
 #define AS_OPERATION(name, weight) OP_##name,
 #define AS_FUNCTION(name) FN_##name,
@@ -64,6 +64,7 @@ struct run {
     struct sk_buffer snapshot; /* taken when there were... */
     size_t snapshot_facts;     /* ...so many records; empty: none yet */
     size_t replayed;           /* by all restarts: their cost grows with the square */
+    size_t watched, messages;  /* messages that the watcher was told of; MESSAGE records */
 };
 
 extern const char *const group_names[GROUPS];

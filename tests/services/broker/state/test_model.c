@@ -74,6 +74,23 @@ static void replay(struct run *r, size_t from, sk_state *state)
     }
 }
 
+static void on_message(void *owner, uint32_t topic, uint32_t queue, uint32_t store_queue,
+                       uint64_t offset, const struct sk_fact *fact)
+{
+    struct run *r = owner;
+    uint32_t t = 0;
+    while (t < TOPICS - 1 && topic_id(r, t) != topic) t++;
+    must_equal(topic, topic_id(r, t), "the topic that the watcher is told");
+    must_equal(store_queue, r->m.topics[t].store_queues[queue], "the queue that it is told");
+    must_equal(offset, fact->offset, "the offset that it is told");
+    r->watched++;
+}
+
+static void watch(struct run *r)
+{
+    call(watch)(r->w.state, &(struct sk_state_watcher){.message = on_message, .owner = r});
+}
+
 /* The same state by three other ways; the run goes on with one of the four. */
 static void restart(struct run *r)
 {
@@ -96,6 +113,7 @@ static void restart(struct run *r)
     r->w.state = ways[chosen];
     for (uint32_t i = 0; i < 4; i++)
         if (i != chosen) call(free)(ways[i]);
+    watch(r);
     tell("restart by way %u", chosen);
 }
 
@@ -417,7 +435,11 @@ static void step(struct run *r, uint64_t number)
     perform(r, op, g, t);
 
     counts->operations[op]++;
-    for (; facts < r->w.fact_count; facts++) counts->kinds[r->w.facts[facts].kind]++;
+    for (; facts < r->w.fact_count; facts++) {
+        counts->kinds[r->w.facts[facts].kind]++;
+        r->messages += r->w.facts[facts].kind == SK_RECORD_MESSAGE;
+    }
+    must_equal(r->watched, r->messages, "the number of messages that the watcher is told of");
     compare_cursors(r, g, t);
     compare_deadline(r, g, t, false);
     compare_leases(r);
@@ -437,6 +459,7 @@ static void perform_run(const struct trial *trial)
         r->weight_sum += r->weights[op];
     }
     world_init(&r->w);
+    watch(r);
     for (uint64_t n = 0; n < trial->steps; n++) {
         if (trial->without && trial->without[n]) continue;
         trial_at(trial, n);

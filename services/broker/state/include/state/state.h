@@ -83,6 +83,30 @@ struct sk_fact {
  * sk_state_free only. */
 SK_CHECKED struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact);
 
+/* What must follow a record follows from its fact: whoever keeps something beside the state (polls
+ * that wait, timers, routes, the store's queues) is told here, the same live, in replay and on a
+ * replica. Each function may be NULL. They are called by sk_state_apply, in the order of the
+ * records, once the record's whole change is done and may be asked about; but deletions are told
+ * while what goes is still there. They must not apply anything. */
+struct sk_state_watcher {
+    /* There is a message at `offset`. */
+    void (*message)(void *owner, uint32_t topic, uint32_t queue, uint32_t store_queue,
+                    uint64_t offset, const struct sk_fact *fact);
+    /* Messages of this pair may be delivered (again) from deadline_ms on. 0: now, for leases were
+     * released or changed to end at once, or the cursor was put elsewhere. Told once a record for
+     * each pair in a row, also when the record's leases were void already. */
+    void (*lease_ends)(void *owner, uint32_t group, uint32_t topic, uint64_t deadline_ms);
+    /* Made or changed. */
+    void (*topic_changed)(void *owner, uint32_t topic);
+    void (*topic_deleted)(void *owner, uint32_t topic, const uint32_t *store_queues, size_t count);
+    void (*group_changed)(void *owner, uint32_t group);
+    void (*group_deleted)(void *owner, uint32_t group);
+    void *owner;
+};
+
+/* From now on; it is copied. NULL: nobody. No part of the state: not saved, loaded or hashed. */
+void sk_state_watch(sk_state *state, const struct sk_state_watcher *watcher);
+
 /* The whole state as bytes (appended to *out), the same bytes for the same state; and back, into
  * a new state, which after SK_CORRUPT is good for sk_state_free only. */
 void sk_state_save(const sk_state *state, struct sk_buffer *out);
