@@ -169,6 +169,7 @@ static struct sk_status create_segment(struct sk_commitlog *log, uint64_t base,
 static struct sk_status next_segment(struct sk_commitlog *log) SK_REQUIRES(log->create_lock)
 {
     if (log->spare) return SK_SUCCESS;
+    atomic_fetch_add_explicit(&log->made_late, 1, memory_order_relaxed);
     return create_segment(log, sk_segment_end(log->active), &log->spare);
 }
 
@@ -209,6 +210,7 @@ static struct sk_status roll(struct sk_commitlog *log)
     if (sk_ok(s)) {
         struct sk_segment *next = log->spare;
         log->spare = NULL;
+        atomic_store_explicit(&log->has_spare, false, memory_order_relaxed);
         sk_commitlog_activate(log, next);
         atomic_store_explicit(&log->tail, next->base + SK_HEADER_BYTES, memory_order_release);
     }
@@ -374,22 +376,34 @@ static struct sk_status zero_chunk(struct sk_commitlog *log, bool *more)
     return sk_while(synced, "zeros ahead");
 }
 
+bool sk_commitlog_has_room(const struct sk_commitlog *log, uint64_t bytes)
+{
+    uint64_t room = sk_segment_end(log->active) - sk_commitlog_tail(log);
+    return room >= bytes || atomic_load_explicit(&log->has_spare, memory_order_relaxed) ||
+           atomic_load_explicit(&log->cramped, memory_order_relaxed);
+}
+
 /* Only ahead of time: if it fails, the append that needs the segment says why. */
-static void make_spare(struct sk_commitlog *log)
+bool sk_commitlog_make_spare(struct sk_commitlog *log)
 {
     sk_mutex_lock(&log->create_lock);
     sk_mutex_lock(&log->lock);
     uint64_t end = sk_segment_end(log->segments[log->count - 1]);
     sk_mutex_unlock(&log->lock);
     struct sk_segment *s = NULL;
-    if (!log->spare && sk_ok(create_segment(log, end, &s))) log->spare = s;
+    if (!log->spare && sk_ok(create_segment(log, end, &s))) {
+        log->spare = s;
+        atomic_store_explicit(&log->has_spare, true, memory_order_relaxed);
+    }
+    bool made = log->spare != NULL;
     atomic_store_explicit(&log->spare_tried, true, memory_order_relaxed);
     sk_mutex_unlock(&log->create_lock);
+    return made;
 }
 
 void sk_commitlog_retry(struct sk_commitlog *log)
 {
-    if (atomic_load_explicit(&log->cramped, memory_order_relaxed)) make_spare(log);
+    if (atomic_load_explicit(&log->cramped, memory_order_relaxed)) sk_commitlog_make_spare(log);
 }
 
 /* Segments that are full and durable are only read, and that goes through the map; giving back
@@ -411,7 +425,7 @@ struct sk_status sk_commitlog_prepare(struct sk_commitlog *log, bool *more)
 {
     *more = false;
     if (log->zero_ahead) SK_TRY(zero_chunk(log, more));
-    if (wants_spare(log)) make_spare(log);
+    if (wants_spare(log)) sk_commitlog_make_spare(log);
     close_sealed(log);
     return SK_SUCCESS;
 }

@@ -43,7 +43,9 @@ struct sk_commitlog {
     size_t count;                 /* guarded by lock */
     size_t sealed;                /* so many of them need no descriptor any more; under lock */
     struct sk_segment *spare;     /* the next one, prepared; guarded by create_lock */
+    _Atomic bool has_spare;       /* the same for those who do not hold the lock */
     _Atomic bool spare_tried;     /* once for each active segment */
+    _Atomic uint64_t made_late;   /* segments that an append had to make */
     _Atomic bool cramped;         /* the disk had no room for the next segment */
     struct sk_mutex create_lock;  /* one maker of segments at a time; before lock */
     struct sk_segment *active;    /* the last of segments; the writer's */
@@ -102,6 +104,11 @@ bool sk_commitlog_wants_trim(const struct sk_commitlog *log); /* cheap; asked af
 /* Work ahead of the tail: zeros, and the next segment. *more: call again. An error is as bad as
  * one of sync. */
 SK_CHECKED struct sk_status sk_commitlog_prepare(struct sk_commitlog *log, bool *more);
+/* Make the next segment unless it is there; false: that failed. */
+bool sk_commitlog_make_spare(struct sk_commitlog *log);
+/* The writer's: may `bytes` be appended without making one? True, too, when there was no room on the
+ * disk to make it. */
+bool sk_commitlog_has_room(const struct sk_commitlog *log, uint64_t bytes);
 /* If there was no room for the next segment: try once more. */
 void sk_commitlog_retry(struct sk_commitlog *log);
 /* Is there such work? Cheap; asked after each append. */

@@ -219,6 +219,7 @@ static struct sk_store_options with_defaults(struct sk_store_options o)
 {
     if (!o.segment_bytes) o.segment_bytes = GIB;
     if (!o.snapshot_bytes) o.snapshot_bytes = 64 * MIB;
+    if (!o.append_most) o.append_most = 8 * MIB;
     if (!o.flush_interval_ms) o.flush_interval_ms = 500;
     if (!o.disk_refuse_percent) o.disk_refuse_percent = 95;
     if (!o.disk_clean_percent) o.disk_clean_percent = 90;
@@ -260,7 +261,8 @@ static void done_sleeper(struct sk_sleeper *s)
 /* Release all that was opened; whoever still holds a pin keeps its segment. */
 static void free_store(sk_store *store)
 {
-    if (store->gate) sk_gate_free(store->gate);
+    sk_gate_free(store->tail_gate);
+    sk_gate_free(store->flushed_gate);
     sk_index_free(store->index);
     if (store->watermark_open) sk_watermark_done(&store->watermark);
     if (store->log_open) sk_commitlog_done(&store->log);
@@ -286,7 +288,7 @@ static struct sk_status open_rooms(sk_store *store)
     SK_TRY(sk_commitlog_open(&store->log, store->vfs, p->log, store->store_id, store->segment_bytes,
                              true));
     store->log_open = true;
-    store->log.zero_ahead = store->options.flush == SK_FLUSH_SYNC;
+    store->log.zero_ahead = store->options.write_ahead;
     store->index = sk_index_new(store->vfs, p->index, store->store_id, store->segment_bytes);
     return SK_SUCCESS;
 }
@@ -298,9 +300,9 @@ static struct sk_status bring_up(sk_store *store, struct sk_recovery *recovery)
     /* Before the first append: the mark of an orderly stop must not outlive what follows. */
     SK_TRY(sk_watermark_begin(&store->watermark, recovery->tail));
     sk_commitlog_limit_cache(&store->log, store->options.cache_bytes);
-    atomic_store(&store->committed, recovery->tail);
-    store->gate = sk_gate_new(recovery->tail);
-    sk_gate_on_wait(store->gate, sk_store_demand, store);
+    store->tail_gate = sk_gate_new(recovery->tail);
+    store->flushed_gate = sk_gate_new(recovery->tail);
+    sk_gate_on_wait(store->flushed_gate, sk_store_demand, store);
     sk_store_look_at_disk(store);
     return store->options.manual ? SK_SUCCESS : sk_store_start_threads(store);
 }
@@ -331,6 +333,7 @@ void sk_store_close(sk_store *store)
     if (sk_ok(s) && atomic_load(&store->snapshot_position) != sk_commitlog_tail(&store->log))
         s = sk_store_snapshot(store);
     if (sk_ok(s)) s = sk_watermark_end(&store->watermark, sk_store_tail(store));
-    sk_gate_close(store->gate, sk_error(SK_CLOSED, "the store is closed"));
+    sk_gate_close(store->tail_gate, sk_error(SK_CLOSED, "the store is closed"));
+    sk_gate_close(store->flushed_gate, sk_error(SK_CLOSED, "the store is closed"));
     free_store(store);
 }

@@ -41,7 +41,8 @@ void sk_store_announce_failure(sk_store *store)
     struct sk_status why = store->why;
     sk_mutex_unlock(&store->fail_lock);
     if (!now) return;
-    sk_gate_close(store->gate, why);
+    sk_gate_close(store->flushed_gate, why);
+    sk_gate_close(store->tail_gate, why);
     if (store->options.failed) store->options.failed(store->options.fold.owner, why);
 }
 
@@ -114,29 +115,24 @@ struct sk_status sk_store_append(sk_store *store, const struct sk_append *record
     return SK_SUCCESS;
 }
 
-/* --- committing --------------------------------------------------------------------------- */
-
-static void announce_commit(sk_store *store)
+bool sk_store_wants_segment(const sk_store *store)
 {
-    uint64_t committed = sk_store_committed_position(store);
-    atomic_store_explicit(&store->told, committed, memory_order_relaxed);
-    sk_gate_advance(store->gate, committed);
-    /* Pairs with the release in sk_store_on_commit: who sees the function sees its owner. */
-    sk_commit_fn *fn = atomic_load_explicit(&store->on_commit, memory_order_acquire);
-    if (fn) fn(store->on_commit_owner, committed);
+    uint64_t most = store->options.append_most, quarter = store->segment_bytes / 4;
+    return !sk_commitlog_has_room(&store->log, most < quarter ? most : quarter) &&
+           !atomic_load_explicit(&store->failed, memory_order_relaxed);
 }
+
+bool sk_store_make_segment(sk_store *store)
+{
+    return sk_commitlog_make_spare(&store->log);
+}
+
+/* --- the two gates ------------------------------------------------------------------------ */
 
 void sk_store_publish(sk_store *store)
 {
-    if (store->options.flush == SK_FLUSH_ASYNC) announce_commit(store);
+    sk_gate_advance(store->tail_gate, sk_commitlog_tail(&store->log));
     if (store->options.manual) sk_store_announce_failure(store);
-}
-
-static void raise_committed(sk_store *store, uint64_t flushed)
-{
-    uint64_t seen = atomic_load(&store->committed);
-    while (seen < flushed && !atomic_compare_exchange_weak(&store->committed, &seen, flushed)) {
-    }
 }
 
 /* A moving average over about eight flushes, in eighths of a µs, so that a slow one is remembered.
@@ -160,8 +156,7 @@ static struct sk_status sync_log(sk_store *store)
 void sk_store_demand_here(sk_store *store)
 {
     bool quick =
-        store->options.flush == SK_FLUSH_SYNC && !store->options.manual &&
-        !atomic_load_explicit(&store->log.syncing, memory_order_relaxed) &&
+        !store->options.manual && !atomic_load_explicit(&store->log.syncing, memory_order_relaxed) &&
         atomic_load_explicit(&store->flush_time, memory_order_relaxed) / 8 < SK_QUICK_FLUSH_US;
     if (!quick) {
         sk_store_demand(store, UINT64_MAX);
@@ -184,35 +179,30 @@ struct sk_status sk_store_flush(sk_store *store)
     if (flushed == before) return SK_SUCCESS;
     atomic_fetch_add_explicit(&store->flushes, 1, memory_order_relaxed);
     sk_watermark_advance(&store->watermark, flushed);
-    raise_committed(store, flushed);
-    if (store->options.flush == SK_FLUSH_SYNC) announce_commit(store);
+    sk_gate_advance(store->flushed_gate, flushed);
     return SK_SUCCESS;
 }
 
-sk_gate *sk_store_committed(sk_store *store)
+sk_gate *sk_store_tail_gate(sk_store *store)
 {
-    return store->gate;
+    return store->tail_gate;
 }
-
-uint64_t sk_store_committed_position(const sk_store *store)
+sk_gate *sk_store_flushed_gate(sk_store *store)
 {
-    if (store->options.flush == SK_FLUSH_ASYNC) return sk_commitlog_tail(&store->log);
-    return atomic_load_explicit(&store->committed, memory_order_acquire);
+    return store->flushed_gate;
 }
 
 uint64_t sk_store_tail(const sk_store *store)
 {
     return sk_commitlog_tail(&store->log);
 }
+uint64_t sk_store_flushed(const sk_store *store)
+{
+    return sk_commitlog_flushed(&store->log);
+}
 uint64_t sk_store_begin(const sk_store *store)
 {
     return sk_commitlog_begin(&store->log);
-}
-
-void sk_store_on_commit(sk_store *store, sk_commit_fn *fn, void *owner)
-{
-    store->on_commit_owner = owner;
-    atomic_store_explicit(&store->on_commit, fn, memory_order_release);
 }
 
 /* --- queues --------------------------------------------------------------------------------- */
@@ -335,6 +325,7 @@ struct sk_store_stats sk_store_stats(sk_store *store)
         .snapshots = atomic_load(&store->snapshots),
         .snapshot_failures = atomic_load(&store->snapshot_failures),
         .snapshot_position = atomic_load(&store->snapshot_position),
+        .segments_in_append = atomic_load(&store->log.made_late),
         .flushed = sk_commitlog_flushed(&store->log),
         .disk_used_percent = atomic_load(&store->disk_used_percent),
         .refusing = sk_store_is_full(store),

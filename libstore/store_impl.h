@@ -41,12 +41,8 @@ struct sk_store {
     struct sk_watermark watermark;
     bool watermark_open;
     sk_index *index;
-    sk_gate *gate;
-    _Atomic uint64_t committed; /* SYNC: only grows, under nothing; ASYNC: unused, see tail */
+    sk_gate *tail_gate, *flushed_gate;
     _Atomic uint64_t flush_time; /* store.c's: what flushes take of late */
-    _Atomic uint64_t told;      /* of it, those who wait were told */
-    sk_commit_fn *_Atomic on_commit;
-    void *on_commit_owner;
 
     _Atomic bool failed; /* appends are refused */
     struct sk_mutex fail_lock;
@@ -69,6 +65,7 @@ struct sk_store {
 SK_CHECKED struct sk_status sk_store_recover(sk_store *store, struct sk_recovery *out);
 
 /* threads.c */
+void sk_store_demand(void *store, uint64_t position); /* of the flushed gate */
 SK_CHECKED struct sk_status sk_store_start_threads(sk_store *store);
 void sk_store_stop_threads(sk_store *store);
 void sk_store_poke(struct sk_sleeper *sleeper);

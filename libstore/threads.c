@@ -1,6 +1,6 @@
 /* threads.c - the store's three threads.
  *
- *   sk-flusher   syncs when somebody waits (or after the interval), tells what is committed
+ *   sk-flusher   syncs when somebody waits (or after the interval), moves the flushed gate
  *   sk-helper    works ahead of the tail: zeros, the next segment; behind it: writes full index
  *                extents, gives page cache back
  *   sk-janitor   snapshots when due, retention every ten seconds (every second while the disk
@@ -41,10 +41,6 @@ void sk_store_demand(void *arg, uint64_t position)
 {
     sk_store *store = arg;
     uint64_t tail = sk_commitlog_tail(&store->log);
-    if (store->options.flush == SK_FLUSH_ASYNC) {
-        sk_gate_advance(store->gate, tail); /* it is committed; only nobody has published it yet */
-        return;
-    }
     if (store->options.manual) return;
     if (position > tail) position = tail;
     sk_mutex_lock(&store->flusher.lock);
@@ -74,9 +70,6 @@ static void *flusher_body(void *arg)
         if (!failed && (since_us >= interval_us || somebody_waits(store))) {
             struct sk_status s = sk_store_flush(store);
             (void)s; /* marked and announced by itself */
-            if (store->options.flush == SK_FLUSH_ASYNC &&
-                atomic_load(&store->told) < sk_commitlog_tail(&store->log))
-                sk_store_publish(store); /* for owners who forgot to */
             last_us = sk_mono_us(store->clock);
             if (somebody_waits(store)) continue;
             since_us = 0;

@@ -24,12 +24,12 @@ static bool lease_of(sk_broker *broker, const struct sk_group *group, const stru
     return true;
 }
 
-/* Under the lock. Topics and groups are not made by an ack, whatever the settings say. */
-static struct sk_verdict find(sk_broker *broker, struct sk_slice topic_name,
-                              struct sk_slice group_name, const struct sk_topic **topic,
-                              const struct sk_group **group)
+/* Topics and groups are not made by an ack, whatever the settings say. */
+static struct sk_verdict find(sk_broker *broker, const struct sk_turn *turn,
+                              struct sk_slice topic_name, struct sk_slice group_name,
+                              const struct sk_topic **topic, const struct sk_group **group)
 {
-    const sk_state *state = sk_ledger_state(broker->ledger);
+    const sk_state *state = sk_turn_state(turn);
     *topic = sk_state_topic(state, topic_name);
     *group = sk_state_group(state, group_name);
     if (!*topic) {
@@ -115,28 +115,27 @@ static void ack_promised(void *arg, struct sk_status status)
     rpc_call_fail(ack->call, RPC_UNAVAILABLE, sk_status_text(&status));
 }
 
-/* Under the lock: which entries are good, and one record for all of them. */
-static struct sk_verdict acknowledge(struct ack *ack, struct sk_slice topic_name,
-                                     struct sk_slice group_name, struct sk_span *span)
+/* Which entries are good, and one record for all of them. */
+static struct sk_verdict acknowledge(struct ack *ack, struct sk_turn *turn,
+                                     struct sk_slice topic_name, struct sk_slice group_name,
+                                     struct sk_span *span)
 {
-    sk_ledger *ledger = ack->broker->ledger;
     const struct sk_topic *topic;
     const struct sk_group *group;
-    SK_GRANT(find(ack->broker, topic_name, group_name, &topic, &group));
-    uint64_t now_ms = sk_ledger_now_ms(ledger);
+    SK_GRANT(find(ack->broker, turn, topic_name, group_name, &topic, &group));
+    uint64_t now_ms = sk_turn_now_ms(turn);
     for (size_t i = 0; group && i < ack->request->n_entries; i++) {
         struct sk_lease *lease = &ack->leases[ack->fine_count];
         struct sk_lease_info info;
         ack->fine[i] =
             lease_of(ack->broker, group, topic, ack->request->entries[i]->receipt_handle, lease) &&
-            sk_state_check_lease(sk_ledger_state(ledger), lease, now_ms, &info);
+            sk_state_check_lease(sk_turn_state(turn), lease, now_ms, &info);
         ack->fine_count += ack->fine[i];
     }
     if (ack->fine_count == 0) return SK_GRANTED;
     struct sk_buffer payload = {0};
     sk_state_encode_ack(ack->leases, ack->fine_count, &payload);
-    struct sk_status status =
-        sk_ledger_write(ledger, SK_RECORD_ACK, sk_buffer_slice(&payload), span);
+    struct sk_status status = sk_turn_write(turn, SK_RECORD_ACK, sk_buffer_slice(&payload), span);
     sk_buffer_done(&payload);
     return sk_verdict_of(status);
 }
@@ -173,18 +172,21 @@ void sk_handle_ack(void *owner, rpc_call *call, const rmq_ack_message_request *r
     struct sk_span span = {0};
     struct sk_verdict verdict = sk_caller_of(call, &ack->caller);
     if (sk_granted(verdict)) verdict = check_ack(ack, &topic, &group);
-    if (sk_granted(verdict)) {
-        sk_ledger_lock(broker->ledger);
-        verdict = acknowledge(ack, topic, group, &span);
-        sk_ledger_unlock_quietly(broker->ledger);
-    }
     if (!sk_granted(verdict)) {
         refuse_ack(ack, &verdict);
         return;
     }
-    ack->waiter = (struct sk_gate_waiter){.position = span.end, .fn = ack_promised, .arg = ack};
-    sk_gate_wait(sk_ledger_committed(broker->ledger), &ack->waiter);
-    sk_ledger_settle(broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    verdict = acknowledge(ack, &turn, topic, group, &span);
+    sk_turn_leave(&turn);
+    if (!sk_granted(verdict)) {
+        refuse_ack(ack, &verdict);
+    } else {
+        ack->waiter = (struct sk_gate_waiter){.position = span.end, .fn = ack_promised, .arg = ack};
+        sk_promise_wait(sk_ledger_promise(broker->ledger), &ack->waiter);
+    }
+    sk_turn_end(&turn);
 }
 
 /* --- ChangeInvisibleDuration ----------------------------------------------------------------- */
@@ -232,30 +234,28 @@ static void new_handle(struct change *change, const struct sk_lease *lease, uint
     change->handle[sk_receipt_encode(&receipt, change->handle)] = '\0';
 }
 
-/* Under the lock. */
-static struct sk_verdict change_lease(struct change *change, struct sk_slice topic_name,
-                                      struct sk_slice group_name, uint64_t invisible_ms,
-                                      struct sk_span *span)
+static struct sk_verdict change_lease(struct change *change, struct sk_turn *turn,
+                                      struct sk_slice topic_name, struct sk_slice group_name,
+                                      uint64_t invisible_ms, struct sk_span *span)
 {
     sk_broker *broker = change->broker;
     const struct sk_topic *topic;
     const struct sk_group *group;
     struct sk_lease lease;
     struct sk_lease_info info;
-    SK_GRANT(find(broker, topic_name, group_name, &topic, &group));
-    uint64_t now_ms = sk_ledger_now_ms(broker->ledger);
+    SK_GRANT(find(broker, turn, topic_name, group_name, &topic, &group));
+    uint64_t now_ms = sk_turn_now_ms(turn);
     if (!group || !lease_of(broker, group, topic, change->request->receipt_handle, &lease) ||
-        !sk_state_check_lease(sk_ledger_state(broker->ledger), &lease, now_ms, &info)) {
+        !sk_state_check_lease(sk_turn_state(turn), &lease, now_ms, &info)) {
         return sk_refuse(RMQ_CODE_INVALID_RECEIPT_HANDLE, "%s", STALE);
     }
     uint64_t deadline_ms = now_ms + invisible_ms;
     struct sk_buffer payload = {0};
     sk_state_encode_change(&lease, deadline_ms, &payload);
     struct sk_status status =
-        sk_ledger_write(broker->ledger, SK_RECORD_CHANGE, sk_buffer_slice(&payload), span);
+        sk_turn_write(turn, SK_RECORD_CHANGE, sk_buffer_slice(&payload), span);
     sk_buffer_done(&payload);
     if (!sk_ok(status)) return sk_verdict_of(status);
-    sk_polls_lease_ends(broker->polls, lease.group, lease.topic, deadline_ms);
     new_handle(change, &lease, span->begin);
     return SK_GRANTED;
 }
@@ -294,17 +294,20 @@ void sk_handle_change(void *owner, rpc_call *call,
     struct sk_span span = {0};
     struct sk_verdict verdict = sk_caller_of(call, &change->caller);
     if (sk_granted(verdict)) verdict = check_change(change, &topic, &group, &invisible_ms);
-    if (sk_granted(verdict)) {
-        sk_ledger_lock(broker->ledger);
-        verdict = change_lease(change, topic, group, invisible_ms, &span);
-        sk_ledger_unlock_quietly(broker->ledger);
-    }
     if (!sk_granted(verdict)) {
         answer_change(change, &verdict);
         return;
     }
-    change->waiter =
-        (struct sk_gate_waiter){.position = span.end, .fn = change_promised, .arg = change};
-    sk_gate_wait(sk_ledger_committed(broker->ledger), &change->waiter);
-    sk_ledger_settle(broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    verdict = change_lease(change, &turn, topic, group, invisible_ms, &span);
+    sk_turn_leave(&turn);
+    if (!sk_granted(verdict)) {
+        answer_change(change, &verdict);
+    } else {
+        change->waiter =
+            (struct sk_gate_waiter){.position = span.end, .fn = change_promised, .arg = change};
+        sk_promise_wait(sk_ledger_promise(broker->ledger), &change->waiter);
+    }
+    sk_turn_end(&turn);
 }

@@ -28,12 +28,12 @@ struct sk_status sk_admin_check_name(const char *text, struct sk_verdict (*check
     return sk_error(SK_INVALID, "%s", verdict.text);
 }
 
-/* Under the lock. The topic of this name. */
-static struct sk_status find_topic(const sk_broker *broker, const char *name,
-                                   const struct sk_topic **out)
+/* The topic of this name. */
+static struct sk_status find_topic(const sk_broker *broker, const struct sk_turn *turn,
+                                   const char *name, const struct sk_topic **out)
 {
     SK_TRY(sk_admin_check_name(name, sk_topic_check));
-    *out = sk_state_topic(sk_ledger_state(broker->ledger), sk_slice_of_text(name));
+    *out = sk_state_topic(sk_turn_state(turn), sk_slice_of_text(name));
     if (*out) return SK_SUCCESS;
     return sk_error(SK_NOT_FOUND, "no topic '%s' on broker %s", name, broker->config->name);
 }
@@ -129,19 +129,16 @@ void sk_admin_reply(sk_broker *broker, rpc_call *call, const ProtobufCMessage *r
     change->call = call;
     change->response = response;
     change->waiter = (struct sk_gate_waiter){.position = position, .fn = promised, .arg = change};
-    sk_gate_wait(sk_ledger_committed(broker->ledger), &change->waiter);
+    sk_promise_wait(sk_ledger_promise(broker->ledger), &change->waiter);
 }
 
-/* Under the lock; frees the payload. */
-struct sk_status sk_admin_write(sk_broker *broker, enum sk_record_kind kind,
+struct sk_status sk_admin_write(struct sk_turn *turn, enum sk_record_kind kind,
                                 struct sk_buffer *payload, uint64_t *position)
 {
     struct sk_span span = {0};
-    struct sk_status status =
-        sk_ledger_write(broker->ledger, kind, sk_buffer_slice(payload), &span);
+    struct sk_status status = sk_turn_write(turn, kind, sk_buffer_slice(payload), &span);
     sk_buffer_done(payload);
     *position = span.end;
-    if (sk_ok(status)) sk_config_changed(broker);
     return status;
 }
 
@@ -154,12 +151,11 @@ static bool same_topic(const struct sk_topic *topic, const struct sk_topic_chang
            topic->write_queues == change->write_queues && topic->permission == change->permission;
 }
 
-/* Under the lock. */
-static struct sk_status create_topic(sk_broker *broker, const struct sk_topic_change *change,
-                                     sk_arena *arena, skua_create_topic_response *out,
-                                     uint64_t *position)
+static struct sk_status create_topic(sk_broker *broker, struct sk_turn *turn,
+                                     const struct sk_topic_change *change, sk_arena *arena,
+                                     skua_create_topic_response *out, uint64_t *position)
 {
-    const sk_state *state = sk_ledger_state(broker->ledger);
+    const sk_state *state = sk_turn_state(turn);
     const struct sk_topic *topic = sk_state_topic(state, change->name);
     if (topic && !same_topic(topic, change)) {
         return sk_error(SK_EXISTS,
@@ -176,8 +172,8 @@ static struct sk_status create_topic(sk_broker *broker, const struct sk_topic_ch
         }
         struct sk_buffer payload = {0};
         sk_state_encode_topic(change, &payload);
-        SK_TRY(sk_admin_write(broker, SK_RECORD_TOPIC, &payload, position));
-        topic = sk_state_topic(sk_ledger_state(broker->ledger), change->name);
+        SK_TRY(sk_admin_write(turn, SK_RECORD_TOPIC, &payload, position));
+        topic = sk_state_topic(state, change->name);
     }
     out->topic = topic_message(topic, arena);
     return out->topic ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
@@ -193,15 +189,15 @@ static void on_create_topic(void *owner, rpc_call *call, const skua_create_topic
     struct sk_status status = change_of_topic(broker, request->topic, &change);
     if (sk_ok(status) && response) {
         skua_create_topic_response_init(response);
-        sk_ledger_lock(broker->ledger);
-        status = create_topic(broker, &change, arena, response, &position);
-        sk_ledger_unlock(broker->ledger);
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        status = create_topic(broker, &turn, &change, arena, response, &position);
+        sk_turn_end(&turn);
     }
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
         return;
     }
-    if (position) sk_routes_report_self(broker->routes); /* whoever asks next finds it */
     sk_admin_reply(broker, call, response ? &response->base : NULL, position);
 }
 
@@ -211,27 +207,43 @@ static void on_delete_topic(void *owner, rpc_call *call, const skua_delete_topic
     uint64_t position = 0;
     struct sk_slice name = sk_slice_of_text(request->name);
     const struct sk_topic *topic;
-    sk_ledger_lock(broker->ledger);
-    struct sk_status status = find_topic(broker, request->name, &topic);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_status status = find_topic(broker, &turn, request->name, &topic);
     if (sk_ok(status)) {
-        size_t count = topic->queue_count;
-        uint32_t *queues =
-            sk_arena_copy(rpc_call_arena(call), topic->queues, count * sizeof *queues);
         struct sk_buffer payload = {0};
         sk_state_encode_topic_deleted(name, &payload);
-        status = sk_admin_write(broker, SK_RECORD_TOPIC_DELETED, &payload, &position);
-        for (size_t i = 0; sk_ok(status) && queues && i < count; i++) {
-            sk_store_drop_queue(sk_ledger_store(broker->ledger), queues[i]);
-        }
+        status = sk_admin_write(&turn, SK_RECORD_TOPIC_DELETED, &payload, &position);
     }
-    sk_ledger_unlock(broker->ledger);
+    sk_turn_end(&turn);
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
         return;
     }
-    sk_routes_report_self(broker->routes);
     static skua_delete_topic_response response = SKUA_DELETE_TOPIC_RESPONSE_INIT;
     sk_admin_reply(broker, call, &response.base, position);
+}
+
+/* The topics after the last one of `out`, at most a page. False: no memory. */
+static bool list_page(const struct sk_turn *turn, sk_arena *arena,
+                      skua_list_broker_topics_response *out, bool *more)
+{
+    size_t n = out->n_topics;
+    struct sk_slice last = n ? sk_slice_of_text(out->topics[n - 1]->name) : SK_EMPTY;
+    skua_topic_config **list = sk_arena_alloc(arena, (n + SK_ADMIN_PAGE) * sizeof *list);
+    if (!list) return false;
+    if (n) memcpy(list, out->topics, n * sizeof *list);
+    out->topics = list;
+    size_t cursor = sk_state_topics_after(sk_turn_state(turn), last);
+    const struct sk_topic *topic = NULL;
+    for (size_t i = 0; i < SK_ADMIN_PAGE; i++) {
+        topic = sk_state_next_topic(sk_turn_state(turn), &cursor);
+        if (!topic) break;
+        if (!(list[out->n_topics] = topic_message(topic, arena))) return false;
+        out->n_topics++;
+    }
+    *more = topic != NULL;
+    return true;
 }
 
 static void on_list_topics(void *owner, rpc_call *call,
@@ -239,20 +251,14 @@ static void on_list_topics(void *owner, rpc_call *call,
 {
     (void)request;
     sk_broker *broker = owner;
-    sk_arena *arena = rpc_call_arena(call);
     skua_list_broker_topics_response response = SKUA_LIST_BROKER_TOPICS_RESPONSE_INIT;
-    sk_ledger_lock(broker->ledger);
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    size_t count = sk_state_topic_count(state), cursor = 0;
-    response.topics = sk_arena_zalloc(arena, count, sizeof *response.topics);
-    const struct sk_topic *topic;
-    bool fits = response.topics != NULL;
-    while (fits && response.n_topics < count && (topic = sk_state_next_topic(state, &cursor))) {
-        response.topics[response.n_topics] = topic_message(topic, arena);
-        fits = response.topics[response.n_topics] != NULL;
-        response.n_topics += fits;
+    bool fits = true, more = true;
+    while (fits && more) {
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        fits = list_page(&turn, rpc_call_arena(call), &response, &more);
+        sk_turn_end(&turn);
     }
-    sk_ledger_unlock(broker->ledger);
     if (fits) {
         skua_broker_admin_reply_list_topics(call, &response);
     } else {
@@ -260,7 +266,6 @@ static void on_list_topics(void *owner, rpc_call *call,
     }
 }
 
-/* Under the lock. */
 static bool describe_queues(sk_broker *broker, const struct sk_topic *topic, sk_arena *arena,
                             skua_describe_topic_response *out)
 {
@@ -288,12 +293,13 @@ static void on_describe_topic(void *owner, rpc_call *call,
     sk_broker *broker = owner;
     skua_describe_topic_response response = SKUA_DESCRIBE_TOPIC_RESPONSE_INIT;
     const struct sk_topic *topic;
-    sk_ledger_lock(broker->ledger);
-    struct sk_status status = find_topic(broker, request->name, &topic);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_status status = find_topic(broker, &turn, request->name, &topic);
     if (sk_ok(status) && !describe_queues(broker, topic, rpc_call_arena(call), &response)) {
         status = sk_error(SK_FULL, "no memory for the answer");
     }
-    sk_ledger_unlock(broker->ledger);
+    sk_turn_end(&turn);
     if (sk_ok(status)) {
         skua_broker_admin_reply_describe_topic(call, &response);
     } else {
@@ -345,11 +351,12 @@ static void on_describe_broker(void *owner, rpc_call *call,
     response.snapshot_position = stats.snapshot_position;
     response.disk_used_percent = stats.disk_used_percent;
     response.clients = sk_sessions_count(broker->sessions);
-    sk_ledger_lock(broker->ledger);
-    response.topics = sk_state_topic_count(sk_ledger_state(broker->ledger));
-    response.groups = sk_state_group_count(sk_ledger_state(broker->ledger));
-    response.waiting_receives = sk_polls_count(broker->polls);
-    sk_ledger_unlock(broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    response.topics = sk_state_topic_count(sk_turn_state(&turn));
+    response.groups = sk_state_group_count(sk_turn_state(&turn));
+    response.waiting_receives = sk_polls_count(&turn);
+    sk_turn_end(&turn);
     if (response.broker && add_name_servers(broker, arena, &response)) {
         skua_broker_admin_reply_describe_broker(call, &response);
     } else {

@@ -1,12 +1,12 @@
 /* admin_groups.c - skua.v1.BrokerAdmin: consumer groups, and where they stand. */
 #include "admin_inside.h"
 
-/* Under the lock. The group of this name. */
-static struct sk_status find_group(const sk_broker *broker, const char *name,
-                                   const struct sk_group **out)
+/* The group of this name. */
+static struct sk_status find_group(const sk_broker *broker, const struct sk_turn *turn,
+                                   const char *name, const struct sk_group **out)
 {
     SK_TRY(sk_admin_check_name(name, sk_group_check));
-    *out = sk_state_group(sk_ledger_state(broker->ledger), sk_slice_of_text(name));
+    *out = sk_state_group(sk_turn_state(turn), sk_slice_of_text(name));
     if (*out) return SK_SUCCESS;
     return sk_error(SK_NOT_FOUND, "no consumer group '%s' on broker %s", name,
                     broker->config->name);
@@ -43,12 +43,11 @@ static struct sk_status change_of_group(const sk_broker *broker, const skua_grou
     return SK_SUCCESS;
 }
 
-/* Under the lock. */
-static struct sk_status create_group(sk_broker *broker, const struct sk_group_change *change,
-                                     sk_arena *arena, skua_create_group_response *out,
-                                     uint64_t *position)
+static struct sk_status create_group(sk_broker *broker, struct sk_turn *turn,
+                                     const struct sk_group_change *change, sk_arena *arena,
+                                     skua_create_group_response *out, uint64_t *position)
 {
-    const sk_state *state = sk_ledger_state(broker->ledger);
+    const sk_state *state = sk_turn_state(turn);
     const struct sk_group *group = sk_state_group(state, change->name);
     if (group &&
         (group->max_attempts != change->max_attempts || group->orderly != change->orderly)) {
@@ -65,8 +64,8 @@ static struct sk_status create_group(sk_broker *broker, const struct sk_group_ch
         }
         struct sk_buffer payload = {0};
         sk_state_encode_group(change, &payload);
-        SK_TRY(sk_admin_write(broker, SK_RECORD_GROUP, &payload, position));
-        group = sk_state_group(sk_ledger_state(broker->ledger), change->name);
+        SK_TRY(sk_admin_write(turn, SK_RECORD_GROUP, &payload, position));
+        group = sk_state_group(state, change->name);
     }
     out->group = group_message(group, arena);
     return out->group ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
@@ -82,9 +81,10 @@ void sk_admin_create_group(void *owner, rpc_call *call, const skua_create_group_
     struct sk_status status = change_of_group(broker, request->group, &change);
     if (sk_ok(status) && response) {
         skua_create_group_response_init(response);
-        sk_ledger_lock(broker->ledger);
-        status = create_group(broker, &change, arena, response, &position);
-        sk_ledger_unlock(broker->ledger);
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        status = create_group(broker, &turn, &change, arena, response, &position);
+        sk_turn_end(&turn);
     }
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
@@ -99,14 +99,15 @@ void sk_admin_delete_group(void *owner, rpc_call *call, const skua_delete_group_
     uint64_t position = 0;
     struct sk_slice name = sk_slice_of_text(request->name);
     const struct sk_group *group;
-    sk_ledger_lock(broker->ledger);
-    struct sk_status status = find_group(broker, request->name, &group);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_status status = find_group(broker, &turn, request->name, &group);
     if (sk_ok(status)) {
         struct sk_buffer payload = {0};
         sk_state_encode_group_deleted(name, &payload);
-        status = sk_admin_write(broker, SK_RECORD_GROUP_DELETED, &payload, &position);
+        status = sk_admin_write(&turn, SK_RECORD_GROUP_DELETED, &payload, &position);
     }
-    sk_ledger_unlock(broker->ledger);
+    sk_turn_end(&turn);
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
         return;
@@ -115,24 +116,40 @@ void sk_admin_delete_group(void *owner, rpc_call *call, const skua_delete_group_
     sk_admin_reply(broker, call, &response.base, position);
 }
 
+/* The groups after the last one of `out`, at most a page. False: no memory. */
+static bool list_page(const struct sk_turn *turn, sk_arena *arena, skua_list_groups_response *out,
+                      bool *more)
+{
+    size_t n = out->n_groups;
+    struct sk_slice last = n ? sk_slice_of_text(out->groups[n - 1]->name) : SK_EMPTY;
+    skua_group_config **list = sk_arena_alloc(arena, (n + SK_ADMIN_PAGE) * sizeof *list);
+    if (!list) return false;
+    if (n) memcpy(list, out->groups, n * sizeof *list);
+    out->groups = list;
+    size_t cursor = sk_state_groups_after(sk_turn_state(turn), last);
+    const struct sk_group *group = NULL;
+    for (size_t i = 0; i < SK_ADMIN_PAGE; i++) {
+        group = sk_state_next_group(sk_turn_state(turn), &cursor);
+        if (!group) break;
+        if (!(list[out->n_groups] = group_message(group, arena))) return false;
+        out->n_groups++;
+    }
+    *more = group != NULL;
+    return true;
+}
+
 void sk_admin_list_groups(void *owner, rpc_call *call, const skua_list_groups_request *request)
 {
     (void)request;
     sk_broker *broker = owner;
-    sk_arena *arena = rpc_call_arena(call);
     skua_list_groups_response response = SKUA_LIST_GROUPS_RESPONSE_INIT;
-    sk_ledger_lock(broker->ledger);
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    size_t count = sk_state_group_count(state), cursor = 0;
-    response.groups = sk_arena_zalloc(arena, count, sizeof *response.groups);
-    const struct sk_group *group;
-    bool fits = response.groups != NULL;
-    while (fits && response.n_groups < count && (group = sk_state_next_group(state, &cursor))) {
-        response.groups[response.n_groups] = group_message(group, arena);
-        fits = response.groups[response.n_groups] != NULL;
-        response.n_groups += fits;
+    bool fits = true, more = true;
+    while (fits && more) {
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        fits = list_page(&turn, rpc_call_arena(call), &response, &more);
+        sk_turn_end(&turn);
     }
-    sk_ledger_unlock(broker->ledger);
     if (fits) {
         skua_broker_admin_reply_list_groups(call, &response);
     } else {
@@ -143,6 +160,7 @@ void sk_admin_list_groups(void *owner, rpc_call *call, const skua_list_groups_re
 /* --- where a group stands -------------------------------------------------------------------- */
 
 struct description {
+    struct sk_slice last; /* name of the last topic that was looked at */
     sk_arena *arena;
     skua_describe_group_response response;
     size_t room_queues, room_clients;
@@ -210,23 +228,55 @@ static void add_client(void *arg, const struct sk_session_view *view)
     r->clients[r->n_clients++] = status;
 }
 
-/* Under the lock. */
-static void describe_group(sk_broker *broker, const struct sk_group *group, struct description *d)
+static void describe_in_topic(sk_broker *broker, const sk_state *state, uint32_t group,
+                              const struct sk_topic *topic, struct description *d)
 {
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    const struct sk_topic *topic;
-    size_t next = 0;
-    d->response.group = group_message(group, d->arena);
-    d->failed = d->response.group == NULL;
-    while (!d->failed && (topic = sk_state_next_topic(state, &next))) {
-        for (uint32_t i = 0; i < topic->queue_count; i++) {
-            struct sk_cursor cursor;
-            if (sk_state_cursor(state, group->id, topic->id, i, &cursor)) {
-                add_queue(broker, d, topic, i, &cursor);
-            }
-        }
+    for (uint32_t i = 0; i < topic->queue_count; i++) {
+        struct sk_cursor cursor;
+        if (sk_state_cursor(state, group, topic->id, i, &cursor))
+            add_queue(broker, d, topic, i, &cursor);
     }
-    if (!d->failed) sk_sessions_each_of_group(broker->sessions, group->name, add_client, d);
+}
+
+/* Where the group stands in the topics after d->last, at most a page. False: that was all. */
+static bool describe_page(sk_broker *broker, const struct sk_turn *turn, uint32_t group,
+                          struct description *d)
+{
+    const sk_state *state = sk_turn_state(turn);
+    const struct sk_topic *topic = NULL;
+    size_t cursor = sk_state_topics_after(state, d->last);
+    for (size_t i = 0; !d->failed && i < SK_ADMIN_PAGE; i++) {
+        topic = sk_state_next_topic(state, &cursor);
+        if (!topic) return false;
+        describe_in_topic(broker, state, group, topic, d);
+        if (i + 1 < SK_ADMIN_PAGE) continue;
+        d->last = (struct sk_slice){sk_arena_copy(d->arena, topic->name.data, topic->name.len),
+                                    topic->name.len};
+        d->failed |= d->last.data == NULL;
+    }
+    return !d->failed;
+}
+
+/* Names and memory are the call's, so the pages fit together although the state may change between
+ * them. */
+static struct sk_status describe_group(sk_broker *broker, struct sk_slice name,
+                                       struct description *d)
+{
+    const struct sk_group *group;
+    for (bool more = true, first = true; more; first = false) {
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        struct sk_status status = find_group(broker, &turn, (const char *)name.data, &group);
+        if (sk_ok(status) && first) {
+            d->response.group = group_message(group, d->arena);
+            d->failed = d->response.group == NULL;
+        }
+        more = sk_ok(status) && !d->failed && describe_page(broker, &turn, group->id, d);
+        sk_turn_end(&turn);
+        SK_TRY(status);
+    }
+    if (!d->failed) sk_sessions_each_of_group(broker->sessions, name, add_client, d);
+    return SK_SUCCESS;
 }
 
 void sk_admin_describe_group(void *owner, rpc_call *call,
@@ -235,11 +285,7 @@ void sk_admin_describe_group(void *owner, rpc_call *call,
     sk_broker *broker = owner;
     struct description d = {.arena = rpc_call_arena(call),
                             .response = SKUA_DESCRIBE_GROUP_RESPONSE_INIT};
-    const struct sk_group *group;
-    sk_ledger_lock(broker->ledger);
-    struct sk_status status = find_group(broker, request->name, &group);
-    if (sk_ok(status)) describe_group(broker, group, &d);
-    sk_ledger_unlock(broker->ledger);
+    struct sk_status status = describe_group(broker, sk_slice_of_text(request->name), &d);
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
     } else if (d.failed) {

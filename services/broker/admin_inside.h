@@ -9,9 +9,12 @@
 SK_CHECKED struct sk_status sk_admin_check_name(const char *text,
                                                 struct sk_verdict (*check)(struct sk_slice));
 
-/* Under the lock: write a record, free its payload, plan a report to the name servers. */
-SK_CHECKED struct sk_status sk_admin_write(sk_broker *broker, enum sk_record_kind kind,
+/* Commit a record and free its payload. */
+SK_CHECKED struct sk_status sk_admin_write(struct sk_turn *turn, enum sk_record_kind kind,
                                            struct sk_buffer *payload, uint64_t *position);
+
+/* Listings are taken in turns of so many names, so that nobody waits for the length of an answer. */
+enum { SK_ADMIN_PAGE = 256 };
 
 /* Answer once the record that ends at `position` is durable. `response` lives as long as the
  * call; NULL: there was no memory for it. */

@@ -49,19 +49,15 @@ const struct sk_program sk_broker_program = {
 
 /* --- what the ledger tells ------------------------------------------------------------------- */
 
-static void committed(void *owner)
-{
-    sk_broker *broker = owner;
-    sk_polls_committed(broker->polls);
-}
-
 static void somebody_waits(void *owner, uint64_t position)
 {
+    sk_burst_flush(owner, position);
+}
+
+static void config_changed(void *owner)
+{
     sk_broker *broker = owner;
-    if (broker->config->flush == 0)
-        sk_burst_flush(broker, position);
-    else
-        sk_store_demand(sk_ledger_store(broker->ledger), position);
+    if (broker->routes) sk_routes_report_self(broker->routes);
 }
 
 static void failed(void *owner, struct sk_status why)
@@ -82,7 +78,6 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
     const struct sk_broker_config *c = broker->config;
     return (struct sk_ledger_options){
         .store = {.dir = c->data,
-                  .flush = c->flush ? SK_FLUSH_ASYNC : SK_FLUSH_SYNC,
                   .segment_bytes = c->segment_size_bytes,
                   .snapshot_bytes = c->snapshot_distance_bytes,
                   .cache_bytes = c->page_cache_bytes,
@@ -93,7 +88,12 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
                   .disk_clean_percent = (unsigned)c->disk_clean,
                   .vfs = broker->options.vfs,
                   .clock = broker->clock},
+        .flush = c->flush ? SK_FLUSH_ASYNC : SK_FLUSH_SYNC,
+        .timers = broker->timers,
+        .most_polls = (size_t)c->max_polls,
+        .most_polls_per_group = (size_t)c->max_polls_per_group,
         .failed = failed,
+        .config_changed = config_changed,
         .owner = broker,
     };
 }
@@ -118,9 +118,9 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     broker->incarnation = sk_wall_ms(broker->clock);
     broker->started_us = sk_mono_us(broker->clock);
 
-    struct sk_ledger_options ledger = ledger_options(broker);
     struct sk_recovery recovery;
     struct sk_status status = sk_timers_new(broker->clock, &broker->timers);
+    struct sk_ledger_options ledger = ledger_options(broker);
     if (sk_ok(status)) status = sk_ledger_open(&ledger, &recovery, &broker->ledger);
     if (sk_ok(status)) status = sk_routes_new(broker, &broker->routes);
     if (!sk_ok(status)) {
@@ -129,12 +129,9 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     }
     broker->burst_room = sk_burst_room_new();
     broker->sessions = sk_sessions_new(broker->clock, (size_t)config->max_clients);
-    broker->polls = sk_polls_new(broker->ledger, broker->timers, broker->clock,
-                                 (size_t)config->max_polls, (size_t)config->max_polls_per_group);
     broker->telemetry = sk_telemetry_new(broker);
     broker->renewer = sk_renewer_new(broker);
-    sk_ledger_on_commit(broker->ledger, committed, broker);
-    sk_gate_on_wait(sk_ledger_committed(broker->ledger), somebody_waits, broker);
+    sk_promise_on_wait(sk_ledger_promise(broker->ledger), somebody_waits, broker);
     log_recovery(broker, &recovery);
     *out = broker;
     return SK_SUCCESS;
@@ -198,18 +195,13 @@ struct sk_status sk_broker_start(sk_broker *broker, const char *plain, const cha
     return sk_routes_start(broker->routes);
 }
 
-void sk_config_changed(sk_broker *broker)
-{
-    sk_routes_changed(broker->routes);
-}
-
 /* --- stop ------------------------------------------------------------------------------------ */
 
 void sk_broker_stop(sk_broker *broker)
 {
     atomic_store(&broker->stopping, true);
     sk_routes_stop(broker->routes);
-    sk_polls_end(broker->polls);
+    sk_ledger_quiet(broker->ledger);
     sk_telemetry_end(broker->telemetry);
 }
 
@@ -222,8 +214,7 @@ void sk_broker_close(sk_broker *broker)
     rpc_client_free(broker->client);
     sk_renewer_free(broker->renewer);
     sk_telemetry_free(broker->telemetry);
-    sk_ledger_close(broker->ledger); /* its last flush still tells the polls */
-    sk_polls_free(broker->polls);
+    sk_ledger_close(broker->ledger);
     sk_sessions_free(broker->sessions);
     free(broker->burst_room);
     free(broker->store_host);

@@ -75,13 +75,12 @@ static uint64_t next_offset(const sk_state *state, const struct sk_send *first,
     return offset;
 }
 
-static void place(sk_broker *broker, const struct sk_topic *topic, const struct sk_send *first,
-                  struct sk_send *send)
+static void place(sk_broker *broker, const struct sk_turn *turn, const struct sk_topic *topic,
+                  const struct sk_send *first, struct sk_send *send)
 {
-    uint32_t turn = sk_rotate(broker, topic->id);
-    uint64_t now_ms = sk_ledger_now_ms(broker->ledger);
-    send->queue = topic->queues[turn % topic->write_queues];
-    send->first_offset = next_offset(sk_ledger_state(broker->ledger), first, send);
+    uint64_t now_ms = sk_turn_now_ms(turn);
+    send->queue = topic->queues[sk_rotate(broker, topic->id) % topic->write_queues];
+    send->first_offset = next_offset(sk_turn_state(turn), first, send);
     for (size_t i = 0; i < send->count; i++) {
         const struct sk_scanned_message *message = &send->messages[i];
         struct sk_slice host = message->has_born_host ? SK_EMPTY : peer_host(send->call);
@@ -97,30 +96,26 @@ static void place(sk_broker *broker, const struct sk_topic *topic, const struct 
             .part_count = SK_STORED_PARTS,
         };
     }
-    /* Before the append, so that whoever hears of the commit finds the topic marked. */
-    sk_polls_appended(broker->polls, topic->id);
 }
 
 /* --- under the lock: one append ------------------------------------------------------ */
 
-static void append_alone(sk_broker *broker, struct sk_send *send)
+static void append_alone(struct sk_turn *turn, struct sk_send *send)
 {
-    send->verdict =
-        sk_verdict_of(sk_ledger_append(broker->ledger, send->records, send->count, send->spans));
+    send->verdict = sk_verdict_of(sk_turn_commit(turn, send->records, send->count, send->spans));
     if (sk_granted(send->verdict)) send->end = send->spans[send->count - 1].end;
 }
 
-static struct sk_status append_together(sk_broker *broker, struct sk_send *first,
-                                        const struct sk_send *end)
+static struct sk_status append_together(struct sk_burst_room *room, struct sk_turn *turn,
+                                        struct sk_send *first, const struct sk_send *end)
 {
-    struct sk_burst_room *room = broker->burst_room;
     size_t n = 0;
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
         memcpy(&room->records[n], s->records, s->count * sizeof *s->records);
         n += s->count;
     }
-    SK_TRY(sk_ledger_append(broker->ledger, room->records, n, room->spans));
+    SK_TRY(sk_turn_commit(turn, room->records, n, room->spans));
     n = 0;
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
@@ -137,18 +132,20 @@ static void refuse_all(struct sk_send *first, const struct sk_send *end, struct 
 }
 
 /* What all of them could not get, each may get for itself. */
-static void append_one_by_one(sk_broker *broker, struct sk_send *first, const struct sk_send *end)
+static void append_one_by_one(struct sk_turn *turn, struct sk_send *first,
+                              const struct sk_send *end)
 {
     for (struct sk_send *s = first; s != end; s = s->next) {
         if (s->queue == SK_NO_QUEUE) continue;
-        uint64_t offset = sk_state_next_offset(sk_ledger_state(broker->ledger), s->queue);
+        uint64_t offset = sk_state_next_offset(sk_turn_state(turn), s->queue);
         for (size_t i = 0; i < s->count; i++) s->records[i].offset = offset + i;
         s->first_offset = offset;
-        append_alone(broker, s);
+        append_alone(turn, s);
     }
 }
 
-static void append_placed(sk_broker *broker, struct sk_send *first, const struct sk_send *end)
+static void append_placed(sk_broker *broker, struct sk_turn *turn, struct sk_send *first,
+                          const struct sk_send *end)
 {
     size_t placed = 0;
     struct sk_send *one = NULL;
@@ -159,48 +156,49 @@ static void append_placed(sk_broker *broker, struct sk_send *first, const struct
     }
     if (placed == 0) return;
     if (placed == 1) {
-        append_alone(broker, one);
+        append_alone(turn, one);
         return;
     }
-    struct sk_status status = append_together(broker, first, end);
+    struct sk_status status = append_together(broker->burst_room, turn, first, end);
     if (sk_ok(status)) return;
     /* Where log and state have parted, the records may be there: nothing more is stored. */
-    if (atomic_load(&broker->failing))
+    if (sk_ledger_has_failed(broker->ledger))
         refuse_all(first, end, status);
     else
-        append_one_by_one(broker, first, end);
+        append_one_by_one(turn, first, end);
 }
 
 /* A topic that is made now has its record before those that are placed after it, and after those
  * placed before. */
-static void store_locked(sk_broker *broker, struct sk_send *first)
+static void store_all(sk_broker *broker, struct sk_turn *turn, struct sk_send *first)
 {
     struct sk_send *unstored = first;
     for (struct sk_send *s = first; s; s = s->next) {
-        const struct sk_topic *topic = sk_state_topic(sk_ledger_state(broker->ledger), s->topic);
+        const struct sk_topic *topic = sk_state_topic(sk_turn_state(turn), s->topic);
         s->queue = SK_NO_QUEUE;
         s->verdict = SK_GRANTED;
         if (!topic) {
-            append_placed(broker, unstored, s);
+            append_placed(broker, turn, unstored, s);
             unstored = s;
-            s->verdict = sk_find_topic(broker, s->topic, &topic);
+            s->verdict = sk_find_topic(broker, turn, s->topic, &topic);
         }
         if (sk_granted(s->verdict)) s->verdict = check_topic(topic, s);
-        if (sk_granted(s->verdict)) place(broker, topic, unstored, s);
+        if (sk_granted(s->verdict)) place(broker, turn, topic, unstored, s);
     }
-    append_placed(broker, unstored, NULL);
+    append_placed(broker, turn, unstored, NULL);
 }
 
 static void store(sk_broker *broker, struct sk_send *first)
 {
-    sk_ledger_lock(broker->ledger);
-    store_locked(broker, first);
-    sk_ledger_unlock_quietly(broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    store_all(broker, &turn, first);
+    sk_turn_leave(&turn);
     for (struct sk_send *next, *s = first; s; s = next) {
         next = s->next; /* it may be gone afterwards */
         s->stored(s);
     }
-    sk_ledger_settle(broker->ledger);
+    sk_turn_end(&turn);
 }
 
 /* --- what is kept ------------------------------------------------------------------- */
@@ -248,8 +246,9 @@ void sk_burst_put(sk_broker *broker, struct sk_send *send)
 
 void sk_burst_flush(sk_broker *broker, uint64_t position)
 {
-    if (rpc_when_dry(burst_is_over, broker))
+    if (sk_ledger_flush_mode(broker->ledger) == SK_FLUSH_SYNC &&
+        rpc_when_dry(burst_is_over, broker))
         here.wants_flush = true;
     else
-        sk_store_demand(sk_ledger_store(broker->ledger), position);
+        sk_promise_demand(sk_ledger_promise(broker->ledger), position);
 }

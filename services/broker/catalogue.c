@@ -1,7 +1,7 @@
 /* catalogue.c - finding topics and groups, and making them when that is allowed. */
 #include "inside.h"
 
-static struct sk_status write_topic(sk_broker *broker, struct sk_slice name)
+static struct sk_status write_topic(sk_broker *broker, struct sk_turn *turn, struct sk_slice name)
 {
     struct sk_topic_change change = {
         .name = name,
@@ -13,27 +13,27 @@ static struct sk_status write_topic(sk_broker *broker, struct sk_slice name)
     struct sk_buffer payload = {0};
     sk_state_encode_topic(&change, &payload);
     struct sk_status status =
-        sk_ledger_write(broker->ledger, SK_RECORD_TOPIC, sk_buffer_slice(&payload), NULL);
+        sk_turn_write(turn, SK_RECORD_TOPIC, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
     return status;
 }
 
-static struct sk_status write_group(sk_broker *broker, struct sk_slice name)
+static struct sk_status write_group(sk_broker *broker, struct sk_turn *turn, struct sk_slice name)
 {
     struct sk_group_change change = {.name = name,
                                      .max_attempts = (uint32_t)broker->config->max_attempts};
     struct sk_buffer payload = {0};
     sk_state_encode_group(&change, &payload);
     struct sk_status status =
-        sk_ledger_write(broker->ledger, SK_RECORD_GROUP, sk_buffer_slice(&payload), NULL);
+        sk_turn_write(turn, SK_RECORD_GROUP, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
     return status;
 }
 
-struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_slice name,
+struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_turn *turn, struct sk_slice name,
                                 const struct sk_topic **out)
 {
-    const sk_state *state = sk_ledger_state(broker->ledger);
+    const sk_state *state = sk_turn_state(turn);
     *out = sk_state_topic(state, name);
     if (*out) return SK_GRANTED;
     if (!broker->config->auto_create_topics) {
@@ -47,17 +47,16 @@ struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_slice name,
                          "the broker has %lld topics already: max_topics",
                          (long long)broker->config->max_topics);
     }
-    struct sk_status status = write_topic(broker, name);
+    struct sk_status status = write_topic(broker, turn, name);
     if (!sk_ok(status)) return sk_verdict_of(status);
-    sk_config_changed(broker);
-    *out = sk_state_topic(sk_ledger_state(broker->ledger), name);
+    *out = sk_state_topic(state, name);
     return SK_GRANTED;
 }
 
-struct sk_verdict sk_find_group(sk_broker *broker, struct sk_slice name,
+struct sk_verdict sk_find_group(sk_broker *broker, struct sk_turn *turn, struct sk_slice name,
                                 const struct sk_group **out)
 {
-    const sk_state *state = sk_ledger_state(broker->ledger);
+    const sk_state *state = sk_turn_state(turn);
     *out = sk_state_group(state, name);
     if (*out) return SK_GRANTED;
     if (!broker->config->auto_create_groups) {
@@ -71,9 +70,8 @@ struct sk_verdict sk_find_group(sk_broker *broker, struct sk_slice name,
                          "the broker has %lld consumer groups already: max_groups",
                          (long long)broker->config->max_groups);
     }
-    struct sk_status status = write_group(broker, name);
+    struct sk_status status = write_group(broker, turn, name);
     if (!sk_ok(status)) return sk_verdict_of(status);
-    sk_config_changed(broker);
-    *out = sk_state_group(sk_ledger_state(broker->ledger), name);
+    *out = sk_state_group(state, name);
     return SK_GRANTED;
 }

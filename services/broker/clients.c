@@ -31,9 +31,10 @@ static struct sk_verdict check_heartbeat(sk_broker *broker, rpc_call *call,
     struct sk_slice name;
     const struct sk_group *group;
     SK_GRANT(sk_group_of(call, caller, rmq_heartbeat_request_get_group(request), &name));
-    sk_ledger_lock(broker->ledger);
-    struct sk_verdict verdict = sk_find_group(broker, name, &group);
-    sk_ledger_unlock(broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_verdict verdict = sk_find_group(broker, &turn, name, &group);
+    sk_turn_end(&turn);
     return verdict;
 }
 

@@ -8,8 +8,8 @@
 #include "base/timer.h"
 #include "broker/broker.h"
 #include "caller.h"
-#include "ledger.h"
-#include "polls.h"
+#include "ledger/ledger.h"
+#include "ledger/polls.h"
 #include "rpc/channel.h"
 #include "route/table.h"
 #include "sessions.h"
@@ -26,7 +26,6 @@ struct sk_broker {
     struct sk_slice name;
     sk_ledger *ledger;
     sk_timers *timers;
-    sk_polls *polls;
     sk_sessions *sessions;
     sk_renewer *renewer;
     sk_telemetry *telemetry;
@@ -41,8 +40,8 @@ struct sk_broker {
     struct sk_route_endpoints plain, tls; /* the same, for routes */
     uint64_t incarnation;                 /* wall clock of the start, ms */
     uint64_t started_us;
-    uint32_t turns[1024]; /* guarded by the ledger's lock */
-    atomic_bool failing;  /* `failed` was called */
+    uint32_t rotations[1024]; /* guarded by the ledger's lock */
+    atomic_bool failing;      /* `failed` was called */
     atomic_bool stopping;
 };
 
@@ -69,20 +68,17 @@ void sk_mount_admin(sk_broker *broker, rpc_server *server);
 /* --- topics and groups (catalogue.c) -----------------------------------------------------------
  */
 
-/* Find, or create if that is allowed. Under the ledger's lock; *out until the next write. */
-SK_CHECKED struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_slice name,
-                                           const struct sk_topic **out);
-SK_CHECKED struct sk_verdict sk_find_group(sk_broker *broker, struct sk_slice name,
-                                           const struct sk_group **out);
+/* Find, or create if that is allowed; *out until the next commit. */
+SK_CHECKED struct sk_verdict sk_find_topic(sk_broker *broker, struct sk_turn *turn,
+                                           struct sk_slice name, const struct sk_topic **out);
+SK_CHECKED struct sk_verdict sk_find_group(sk_broker *broker, struct sk_turn *turn,
+                                           struct sk_slice name, const struct sk_group **out);
 
 /* A number that grows by one each time, per topic: spreads sends (and receives) over its queues.
  * Under the lock. */
 static inline uint32_t sk_rotate(sk_broker *broker, uint32_t topic)
 {
-    return broker->turns[topic % 1024]++;
+    return broker->rotations[topic % 1024]++;
 }
-
-/* Topics or groups have changed: tell the name servers. Under the lock or not. */
-void sk_config_changed(sk_broker *broker);
 
 #endif

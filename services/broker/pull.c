@@ -14,21 +14,24 @@ struct pull {
     sk_broker *broker;
     rpc_call *call;
     struct sk_caller caller;
+    const rmq_pull_message_request *request;
     struct sk_tag_filter filter;
     struct sk_slice topic_name, group_name;
     uint32_t queue, store_queue;
     uint64_t offset; /* the next to look at */
+    uint64_t visible; /* the end of what it may read, at the last look */
     size_t want, written;
     bool cancelled; /* guarded by the ledger's lock */
 };
 
 /* --- what all four ask ----------------------------------------------------------------------- */
 
-/* The queue that a request names. Under the lock. */
-static struct sk_verdict find_queue(sk_broker *broker, struct sk_slice topic_name, int32_t id,
+/* The queue that a request names. */
+static struct sk_verdict find_queue(sk_broker *broker, struct sk_turn *turn,
+                                    struct sk_slice topic_name, int32_t id,
                                     const struct sk_topic **topic)
 {
-    SK_GRANT(sk_find_topic(broker, topic_name, topic));
+    SK_GRANT(sk_find_topic(broker, turn, topic_name, topic));
     if (id < 0 || (uint32_t)id >= (*topic)->read_queues) {
         return sk_refuse(RMQ_CODE_BAD_REQUEST,
                          "no queue %d: the topic '%.*s' has %u on this broker", id,
@@ -41,21 +44,16 @@ static struct sk_verdict find_queue(sk_broker *broker, struct sk_slice topic_nam
     return SK_GRANTED;
 }
 
-static void range_of(sk_broker *broker, uint32_t store_queue, uint64_t *min, uint64_t *max)
-{
-    const struct sk_queue_view *view = sk_ledger_view(broker->ledger);
-    view->range(view->owner, store_queue, min, max);
-}
-
 static const rmq_resource *topic_of(const rmq_message_queue *queue)
 {
     return queue ? queue->topic : NULL;
 }
 
-static struct sk_verdict check_offset(sk_broker *broker, uint32_t store_queue, int64_t offset)
+static struct sk_verdict check_offset(const struct sk_turn *turn, uint32_t store_queue,
+                                      int64_t offset)
 {
     uint64_t min, max;
-    range_of(broker, store_queue, &min, &max);
+    sk_turn_range(turn, store_queue, &min, &max);
     if (offset >= 0 && (uint64_t)offset >= min && (uint64_t)offset <= max) return SK_GRANTED;
     return sk_refuse(RMQ_CODE_ILLEGAL_OFFSET,
                      "offset %lld is outside [%llu, %llu], where the queue begins and ends now",
@@ -148,29 +146,31 @@ static void read_messages(struct pull *p, uint64_t visible)
     }
 }
 
-/* Under the lock. */
-static enum sk_poll_look look(struct sk_poll *poll)
+/* sk_poll.look */
+static enum sk_poll_look look(struct sk_poll *poll, struct sk_turn *turn)
 {
     struct pull *p = pull_of(poll);
-    uint64_t min, visible;
-    range_of(p->broker, p->store_queue, &min, &visible);
-    return !p->cancelled && visible > p->offset ? SK_POLL_FOUND : SK_POLL_MISMATCH;
+    uint64_t min;
+    sk_turn_range(turn, p->store_queue, &min, &p->visible);
+    return !p->cancelled && p->visible > p->offset ? SK_POLL_FOUND : SK_POLL_MISMATCH;
 }
 
 static void try_now(struct pull *p);
+static void begin(struct pull *p);
 
-/* poll->answer. */
-static void answer(struct sk_poll *poll, bool found)
+/* sk_poll.answer */
+static void answer(struct sk_poll *poll, enum sk_poll_end end)
 {
     struct pull *p = pull_of(poll);
-    if (!found) {
+    if (end == SK_POLL_GONE) {
+        begin(p); /* says so, or goes on in a new topic of the name */
+        return;
+    }
+    if (end == SK_POLL_OVER) {
         answer_empty(p);
         return;
     }
-    sk_ledger_lock(p->broker->ledger);
-    uint64_t visible = sk_ledger_visible(p->broker->ledger, p->store_queue);
-    sk_ledger_unlock_quietly(p->broker->ledger);
-    read_messages(p, visible);
+    read_messages(p, p->visible);
     if (p->written == 0) {
         try_now(p);
         return;
@@ -184,10 +184,11 @@ static void answer(struct sk_poll *poll, bool found)
 static void cancelled(void *arg)
 {
     struct pull *p = arg;
-    sk_ledger_lock(p->broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, p->broker->ledger);
     p->cancelled = true;
-    bool ours = sk_polls_leave(p->broker->polls, &p->poll);
-    sk_ledger_unlock(p->broker->ledger);
+    bool ours = sk_poll_leave(&turn, &p->poll);
+    sk_turn_end(&turn);
     if (ours) rpc_call_finish(p->call, RPC_CANCELLED, NULL);
 }
 
@@ -195,11 +196,12 @@ static void try_now(struct pull *p)
 {
     sk_broker *broker = p->broker;
     struct sk_verdict verdict = SK_GRANTED;
-    sk_ledger_lock(broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
     bool over = sk_mono_us(broker->clock) >= p->poll.end_us || atomic_load(&broker->stopping);
     bool dead = p->cancelled;
-    bool found = look(&p->poll) == SK_POLL_FOUND;
-    bool parked = !dead && !found && !over && sk_polls_park(broker->polls, &p->poll);
+    bool found = look(&p->poll, &turn) == SK_POLL_FOUND;
+    bool parked = !dead && !found && !over && sk_poll_park(&turn, &p->poll);
     if (!dead && !found && !over && !parked) {
         verdict = sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
                             "too many pulls wait already: max_polls is %lld, "
@@ -207,15 +209,17 @@ static void try_now(struct pull *p)
                             (long long)broker->config->max_polls,
                             (long long)broker->config->max_polls_per_group);
     }
-    sk_ledger_unlock_quietly(broker->ledger);
-    if (parked) return;
-    if (dead) {
+    sk_turn_leave(&turn);
+    if (parked) {
+        /* it may be answered and gone already */
+    } else if (dead) {
         rpc_call_finish(p->call, RPC_CANCELLED, NULL);
     } else if (sk_granted(verdict)) {
-        answer(&p->poll, found);
+        answer(&p->poll, found ? SK_POLL_HAS : SK_POLL_OVER);
     } else {
         refuse(p, &verdict);
     }
+    sk_turn_end(&turn);
 }
 
 /* --- PullMessage: the request ---------------------------------------------------------------- */
@@ -245,19 +249,31 @@ static struct sk_verdict check_request(struct pull *p, const rmq_pull_message_re
     return sk_check_filter(p->call, request->filter_expression, &p->filter);
 }
 
-/* Under the lock. */
-static struct sk_verdict find(struct pull *p, const rmq_pull_message_request *request)
+static struct sk_verdict find(struct pull *p, struct sk_turn *turn)
 {
+    const rmq_pull_message_request *request = p->request;
     const struct sk_topic *topic;
     const struct sk_group *group;
-    SK_GRANT(find_queue(p->broker, p->topic_name, request->message_queue->id, &topic));
+    SK_GRANT(find_queue(p->broker, turn, p->topic_name, request->message_queue->id, &topic));
     p->poll.topic = topic->id;
     p->queue = (uint32_t)request->message_queue->id;
     p->store_queue = topic->queues[p->queue];
-    if (p->group_name.len) SK_GRANT(sk_find_group(p->broker, p->group_name, &group));
-    SK_GRANT(check_offset(p->broker, p->store_queue, request->offset));
+    if (p->group_name.len) SK_GRANT(sk_find_group(p->broker, turn, p->group_name, &group));
+    SK_GRANT(check_offset(turn, p->store_queue, request->offset));
     p->offset = (uint64_t)request->offset;
     return SK_GRANTED;
+}
+
+static void begin(struct pull *p)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, p->broker->ledger);
+    struct sk_verdict verdict = find(p, &turn);
+    sk_turn_end(&turn);
+    if (sk_granted(verdict))
+        try_now(p);
+    else
+        refuse(p, &verdict);
 }
 
 void sk_handle_pull(void *owner, rpc_call *call, const rmq_pull_message_request *request)
@@ -270,22 +286,18 @@ void sk_handle_pull(void *owner, rpc_call *call, const rmq_pull_message_request 
     }
     p->broker = broker;
     p->call = call;
+    p->request = request;
     p->poll.look = look;
     p->poll.answer = answer;
     struct sk_verdict verdict = sk_caller_of(call, &p->caller);
     if (sk_granted(verdict)) verdict = check_request(p, request);
-    if (sk_granted(verdict)) {
-        sk_ledger_lock(broker->ledger);
-        verdict = find(p, request);
-        sk_ledger_unlock(broker->ledger);
-    }
     if (!sk_granted(verdict)) {
         refuse(p, &verdict);
         return;
     }
     sk_sessions_seen(broker->sessions, call, &p->caller);
     rpc_call_on_cancel(call, cancelled, p);
-    try_now(p);
+    begin(p);
 }
 
 /* --- offsets --------------------------------------------------------------------------------- */
@@ -316,33 +328,30 @@ static void update_promised(void *arg, struct sk_status status)
     rpc_call_fail(u->call, RPC_UNAVAILABLE, sk_status_text(&status));
 }
 
-static struct sk_verdict seek(sk_broker *broker, struct update *u,
+static struct sk_verdict seek(sk_broker *broker, struct sk_turn *turn, struct sk_slice topic_name,
+                              struct sk_slice group_name,
                               const rmq_update_offset_request *request, struct sk_span *span)
 {
     const struct sk_topic *topic;
     const struct sk_group *group;
-    struct sk_slice topic_name, group_name;
-    SK_GRANT(sk_topic_of(u->call, &u->caller, topic_of(request->message_queue), &topic_name));
-    SK_GRANT(sk_group_of(u->call, &u->caller, request->group, &group_name));
-    sk_ledger_lock(broker->ledger);
-    struct sk_verdict verdict = find_queue(broker, topic_name, request->message_queue->id, &topic);
-    if (sk_granted(verdict)) verdict = sk_find_group(broker, group_name, &group);
-    if (sk_granted(verdict)) topic = sk_state_topic(sk_ledger_state(broker->ledger), topic_name);
-    if (sk_granted(verdict)) {
-        verdict = check_offset(broker, topic->queues[request->message_queue->id], request->offset);
-    }
-    if (sk_granted(verdict)) {
-        struct sk_buffer payload = {0};
-        uint32_t group_id = group->id, topic_id = topic->id;
-        sk_state_encode_seek(group_id, topic_id, (uint32_t)request->message_queue->id,
-                             (uint64_t)request->offset, &payload);
-        verdict = sk_verdict_of(
-            sk_ledger_write(broker->ledger, SK_RECORD_SEEK, sk_buffer_slice(&payload), span));
-        sk_buffer_done(&payload);
-        if (sk_granted(verdict)) sk_polls_lease_ends(broker->polls, group_id, topic_id, 0);
-    }
-    sk_ledger_unlock(broker->ledger);
-    return verdict;
+    int32_t queue = request->message_queue->id;
+    SK_GRANT(find_queue(broker, turn, topic_name, queue, &topic));
+    SK_GRANT(sk_find_group(broker, turn, group_name, &group));
+    topic = sk_state_topic(sk_turn_state(turn), topic_name); /* making a group moved it, perhaps */
+    SK_GRANT(check_offset(turn, topic->queues[queue], request->offset));
+    struct sk_buffer payload = {0};
+    sk_state_encode_seek(group->id, topic->id, (uint32_t)queue, (uint64_t)request->offset,
+                         &payload);
+    struct sk_status status = sk_turn_write(turn, SK_RECORD_SEEK, sk_buffer_slice(&payload), span);
+    sk_buffer_done(&payload);
+    return sk_verdict_of(status);
+}
+
+static struct sk_verdict names_of(const struct update *u, const rmq_update_offset_request *request,
+                                  struct sk_slice *topic, struct sk_slice *group)
+{
+    SK_GRANT(sk_topic_of(u->call, &u->caller, topic_of(request->message_queue), topic));
+    return sk_group_of(u->call, &u->caller, request->group, group);
 }
 
 void sk_handle_update_offset(void *owner, rpc_call *call, const rmq_update_offset_request *request)
@@ -355,14 +364,24 @@ void sk_handle_update_offset(void *owner, rpc_call *call, const rmq_update_offse
     }
     u->call = call;
     struct sk_span span = {0};
+    struct sk_slice topic, group;
     struct sk_verdict verdict = sk_caller_of(call, &u->caller);
-    if (sk_granted(verdict)) verdict = seek(broker, u, request, &span);
+    if (sk_granted(verdict)) verdict = names_of(u, request, &topic, &group);
     if (!sk_granted(verdict)) {
         answer_update(u, &verdict);
         return;
     }
-    u->waiter = (struct sk_gate_waiter){.position = span.end, .fn = update_promised, .arg = u};
-    sk_gate_wait(sk_ledger_committed(broker->ledger), &u->waiter);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    verdict = seek(broker, &turn, topic, group, request, &span);
+    sk_turn_leave(&turn);
+    if (!sk_granted(verdict)) {
+        answer_update(u, &verdict);
+    } else {
+        u->waiter = (struct sk_gate_waiter){.position = span.end, .fn = update_promised, .arg = u};
+        sk_promise_wait(sk_ledger_promise(broker->ledger), &u->waiter);
+    }
+    sk_turn_end(&turn);
 }
 
 static struct sk_verdict get_offset(sk_broker *broker, rpc_call *call,
@@ -375,10 +394,12 @@ static struct sk_verdict get_offset(sk_broker *broker, rpc_call *call,
     struct sk_cursor cursor;
     SK_GRANT(sk_topic_of(call, caller, topic_of(request->message_queue), &topic_name));
     SK_GRANT(sk_group_of(call, caller, request->group, &group_name));
-    sk_ledger_lock(broker->ledger);
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    struct sk_verdict verdict = find_queue(broker, topic_name, request->message_queue->id, &topic);
-    if (sk_granted(verdict)) verdict = sk_find_group(broker, group_name, &group);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    const sk_state *state = sk_turn_state(&turn);
+    struct sk_verdict verdict =
+        find_queue(broker, &turn, topic_name, request->message_queue->id, &topic);
+    if (sk_granted(verdict)) verdict = sk_find_group(broker, &turn, group_name, &group);
     if (sk_granted(verdict)) {
         topic = sk_state_topic(state, topic_name);
         uint32_t queue = (uint32_t)request->message_queue->id;
@@ -390,7 +411,7 @@ static struct sk_verdict get_offset(sk_broker *broker, rpc_call *call,
                                 SK_SLICE_ARGS(group_name), queue, SK_SLICE_ARGS(topic_name));
         }
     }
-    sk_ledger_unlock(broker->ledger);
+    sk_turn_end(&turn);
     return verdict;
 }
 
@@ -405,12 +426,12 @@ void sk_handle_get_offset(void *owner, rpc_call *call, const rmq_get_offset_requ
     rmq_messaging_service_reply_get_offset(call, &response);
 }
 
-/* Under the lock. */
-static struct sk_verdict offset_by_policy(sk_broker *broker, uint32_t store_queue,
-                                          const rmq_query_offset_request *request, int64_t *out)
+/* Of the queue that had these offsets a moment ago. A search by time reads records: no turn holds the
+ * lock for it. */
+static struct sk_verdict offset_by_policy(sk_broker *broker, uint32_t store_queue, uint64_t min,
+                                          uint64_t max, const rmq_query_offset_request *request,
+                                          int64_t *out)
 {
-    uint64_t min, max;
-    range_of(broker, store_queue, &min, &max);
     const pb_timestamp *time = rmq_query_offset_request_get_timestamp(request);
     int64_t ms = sk_timestamp_ms(time);
     switch (request->query_offset_policy) {
@@ -442,13 +463,18 @@ static struct sk_verdict query_offset(sk_broker *broker, rpc_call *call,
     const struct sk_topic *topic;
     struct sk_slice name;
     SK_GRANT(sk_topic_of(call, caller, topic_of(request->message_queue), &name));
-    sk_ledger_lock(broker->ledger);
-    struct sk_verdict verdict = find_queue(broker, name, request->message_queue->id, &topic);
+    uint32_t store_queue = 0;
+    uint64_t min = 0, max = 0;
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_verdict verdict = find_queue(broker, &turn, name, request->message_queue->id, &topic);
     if (sk_granted(verdict)) {
-        verdict = offset_by_policy(broker, topic->queues[request->message_queue->id], request, out);
+        store_queue = topic->queues[request->message_queue->id];
+        sk_turn_range(&turn, store_queue, &min, &max);
     }
-    sk_ledger_unlock(broker->ledger);
-    return verdict;
+    sk_turn_end(&turn);
+    SK_GRANT(verdict);
+    return offset_by_policy(broker, store_queue, min, max, request, out);
 }
 
 void sk_handle_query_offset(void *owner, rpc_call *call, const rmq_query_offset_request *request)

@@ -1,21 +1,28 @@
 /* receive.c - ReceiveMessage: leases, long polling, delivery.
  *
- *      check ─► look (under the lock: choose, write DELIVER) ──found──► deliver ─► finish
- *                 ▲        │nothing                                        │  │
- *                 │        └─► park ── woken: look ──found─────────────────┘  │
- *                 │              └──── time over ─► MESSAGE_NOT_FOUND          │
- *                 └──────────── nothing of it was wanted after all ◄───────────┘
+ *      check ─► try (a turn: choose, commit DELIVER) ──found──► deliver ─► finish
+ *               ▲ ▲ │ └─ needs tags: fetch them ─┐             │  │
+ *               │ └─┼────────────────────────────┘             │  │
+ *               │   └─► park ── woken: look ──found────────────┘  │
+ *               │         │  └── a filter cannot look: try again  │
+ *               │         └───── time over ─► MESSAGE_NOT_FOUND   │
+ *               └──────── nothing of it was wanted after all ◄────┘
  *
  * The call's memory is its arena. Who may touch it: while the poll is parked, whoever takes it
  * off its list under the ledger's lock; else the thread that works on it. A call that was
  * cancelled takes no lease; leases of a stream that could not be written to its end are
  * released at once, their attempt uncounted (protocol.md 8, the first row). */
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "deliver.h"
 #include "digest.h"
 #include "receipt.h"
 #include "request.h"
+#include "tags.h"
+
+/* Windows of tags that are looked at in a row on the caller's thread, which has others to serve. */
+enum { FETCHES_MOST = 4 };
 
 struct receive {
     struct sk_poll poll;
@@ -30,6 +37,7 @@ struct receive {
     size_t want;
     bool crc32; /* the client can verify one */
 
+    struct sk_timer later;    /* to go on with a long walk past what the filter does not want */
     bool cancelled;           /* guarded by the ledger's lock */
     struct sk_status problem; /* why `look` could not write a lease */
     struct sk_chosen *chosen;
@@ -90,11 +98,32 @@ static struct sk_lease lease_of(const struct receive *r, const struct sk_chosen 
                              .lease = r->lease};
 }
 
-/* Under the lock. SK_OK with chosen_count 0: there is nothing to be had now. */
-static struct sk_status choose_once(struct receive *r, bool *more)
+/* What a choice may see: offsets by the turn, tags by what was fetched before it. */
+struct sight {
+    const struct sk_turn *turn;
+    struct sk_tags *tags;
+};
+
+static void see_range(void *owner, uint32_t store_queue, uint64_t *min, uint64_t *visible)
 {
-    sk_ledger *ledger = r->broker->ledger;
-    uint64_t now_ms = sk_ledger_now_ms(ledger);
+    const struct sight *sight = owner;
+    sk_turn_range(sight->turn, store_queue, min, visible);
+}
+
+static size_t see_tags(void *owner, uint32_t store_queue, uint64_t offset, size_t count,
+                       uint32_t *hashes)
+{
+    const struct sight *sight = owner;
+    return sk_tags_see(sight->tags, store_queue, offset, count, hashes);
+}
+
+/* SK_OK with chosen_count 0: there is nothing to be had now. */
+static struct sk_status choose_once(struct receive *r, struct sk_turn *turn, struct sk_tags *tags,
+                                    bool *more)
+{
+    struct sight sight = {turn, tags};
+    const struct sk_queue_view view = {see_range, see_tags, &sight};
+    uint64_t now_ms = sk_turn_now_ms(turn);
     struct sk_choose how = {
         .group = r->poll.group,
         .topic = r->poll.topic,
@@ -108,35 +137,40 @@ static struct sk_status choose_once(struct receive *r, bool *more)
         .owner = r->caller.owner,
     };
     struct sk_buffer payload = {0};
-    size_t count =
-        sk_state_choose(sk_ledger_state(ledger), &how, sk_ledger_view(ledger), r->chosen, &payload);
+    size_t count = sk_state_choose(sk_turn_state(turn), &how, &view, r->chosen, &payload);
     struct sk_span span = {0};
     struct sk_status status =
-        sk_ledger_write(ledger, SK_RECORD_DELIVER, sk_buffer_slice(&payload), &span);
+        sk_turn_write(turn, SK_RECORD_DELIVER, sk_buffer_slice(&payload), &span);
     *more = count == 0 && payload.len > 0;
     sk_buffer_done(&payload);
     if (!sk_ok(status)) return status;
     r->chosen_count = count;
     r->lease = span.begin;
-    if (count) sk_polls_lease_ends(r->broker->polls, how.group, how.topic, how.deadline_ms);
     return SK_SUCCESS;
 }
 
-/* Under the lock. A filter may pass over any number of messages, so many looks may be needed;
- * they are bounded, and the rest waits for the next wake-up. */
-static enum sk_poll_look look(struct sk_poll *poll)
+/* A choice may do no more than move the floor, which retention moved, or pass over what the filter
+ * does not want: then the next one may find something. SK_POLL_UNSURE: tags are missing. */
+static enum sk_poll_look choose(struct receive *r, struct sk_turn *turn, struct sk_tags *tags)
 {
-    enum { MOST_LOOKS = 64 };
-    struct receive *r = receive_of(poll);
+    enum { CHOICES_MOST = 4 };
     bool more = !r->cancelled;
     r->chosen_count = 0;
-    for (int i = 0; more && i < MOST_LOOKS; i++) {
-        struct sk_status status = choose_once(r, &more);
-        r->problem = status;
-        if (!sk_ok(status)) return SK_POLL_MISMATCH; /* a full disk, or one that has failed */
+    for (int i = 0; more && i < CHOICES_MOST; i++) {
+        r->problem = choose_once(r, turn, tags, &more);
+        if (!sk_ok(r->problem)) return SK_POLL_MISMATCH; /* a full disk, or one that has failed */
+        if (tags && tags->missing) break;
     }
     if (r->chosen_count) return SK_POLL_FOUND;
-    return r->filter.everything && !r->cancelled ? SK_POLL_NOTHING : SK_POLL_MISMATCH;
+    if (r->cancelled) return SK_POLL_MISMATCH;
+    return tags ? tags->missing || more ? SK_POLL_UNSURE : SK_POLL_MISMATCH : SK_POLL_NOTHING;
+}
+
+/* sk_poll.look: whoever wakes us holds the lock, and may not read tags. */
+static enum sk_poll_look look(struct sk_poll *poll, struct sk_turn *turn)
+{
+    struct receive *r = receive_of(poll);
+    return r->filter.everything || r->cancelled ? choose(r, turn, NULL) : SK_POLL_UNSURE;
 }
 
 /* Few receives need it. Without memory: those leases end by themselves. */
@@ -147,6 +181,17 @@ static bool room_for_leases(struct receive *r)
     return r->leases != NULL;
 }
 
+/* Nobody waits for it. If it fails, the leases end when their time has come. */
+static void write_settlement(struct receive *r, enum sk_record_kind kind, struct sk_buffer *payload)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, r->broker->ledger);
+    struct sk_status status = sk_turn_write(&turn, kind, sk_buffer_slice(payload), NULL);
+    sk_turn_end(&turn);
+    sk_buffer_done(payload);
+    (void)status;
+}
+
 /* The client never got (all of) them. */
 static void delivered(void *arg, bool all)
 {
@@ -155,13 +200,7 @@ static void delivered(void *arg, bool all)
     for (size_t i = 0; i < r->chosen_count; i++) r->leases[i] = lease_of(r, &r->chosen[i]);
     struct sk_buffer payload = {0};
     sk_state_encode_release(r->leases, r->chosen_count, &payload);
-    sk_ledger *ledger = r->broker->ledger;
-    sk_ledger_lock(ledger);
-    struct sk_status status =
-        sk_ledger_write(ledger, SK_RECORD_RELEASE, sk_buffer_slice(&payload), NULL);
-    if (sk_ok(status)) sk_polls_lease_ends(r->broker->polls, r->poll.group, r->poll.topic, 0);
-    sk_ledger_unlock(ledger);
-    sk_buffer_done(&payload);
+    write_settlement(r, SK_RECORD_RELEASE, &payload);
 }
 
 /* Messages whose tag only looked right: consumed, as all that the filter does not want. */
@@ -169,12 +208,7 @@ static void acknowledge(struct receive *r, size_t count)
 {
     struct sk_buffer payload = {0};
     sk_state_encode_ack(r->leases, count, &payload);
-    sk_ledger_lock(r->broker->ledger);
-    struct sk_status status =
-        sk_ledger_write(r->broker->ledger, SK_RECORD_ACK, sk_buffer_slice(&payload), NULL);
-    sk_ledger_unlock(r->broker->ledger);
-    sk_buffer_done(&payload);
-    (void)status; /* they will be chosen again, and not wanted again */
+    write_settlement(r, SK_RECORD_ACK, &payload); /* else chosen again, and not wanted again */
 }
 
 static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen *chosen,
@@ -257,16 +291,11 @@ static void deliver_all(struct receive *r)
     if (unwanted) acknowledge(r, unwanted);
 }
 
+static void begin(struct receive *r);
 static void try_now(struct receive *r);
 
-/* poll->answer. */
-static void answer(struct sk_poll *poll, bool found)
+static void deliver(struct receive *r)
 {
-    struct receive *r = receive_of(poll);
-    if (!found) {
-        answer_empty(r);
-        return;
-    }
     deliver_all(r);
     if (r->chosen_count == 0) {
         try_now(r);
@@ -276,47 +305,119 @@ static void answer(struct sk_poll *poll, bool found)
     rpc_call_finish_done(r->call, RPC_OK, NULL, delivered, r);
 }
 
+/* sk_poll.answer */
+static void answer(struct sk_poll *poll, enum sk_poll_end end)
+{
+    struct receive *r = receive_of(poll);
+    switch (end) {
+    case SK_POLL_HAS:
+        deliver(r);
+        break;
+    case SK_POLL_TRY:
+        try_now(r);
+        break;
+    case SK_POLL_OVER:
+        answer_empty(r);
+        break;
+    case SK_POLL_GONE:
+        begin(r); /* says so, or goes on in a new topic of the name */
+        break;
+    }
+}
+
 /* --- waiting --------------------------------------------------------------------------------- */
 
 static void cancelled(void *arg)
 {
     struct receive *r = arg;
-    sk_ledger_lock(r->broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, r->broker->ledger);
     r->cancelled = true;
-    bool ours = sk_polls_leave(r->broker->polls, &r->poll);
-    sk_ledger_unlock(r->broker->ledger);
+    bool ours = sk_poll_leave(&turn, &r->poll);
+    sk_turn_end(&turn);
     if (ours) rpc_call_finish(r->call, RPC_CANCELLED, NULL);
 }
 
-/* Look; answer, park, or give up. */
-static void try_now(struct receive *r)
+enum outcome { FOUND, UNSURE, NOTHING, DEAD, STUCK, PARKED, CROWDED };
+
+/* One turn: choose, and park if there was nothing. */
+static enum outcome decide(struct receive *r, struct sk_turn *turn, struct sk_tags *tags)
 {
     sk_broker *broker = r->broker;
-    struct sk_verdict verdict = SK_GRANTED;
-    sk_ledger_lock(broker->ledger);
-    bool over = sk_mono_us(broker->clock) >= r->poll.end_us || atomic_load(&broker->stopping);
-    bool dead = r->cancelled;
-    bool found = !dead && look(&r->poll) == SK_POLL_FOUND;
-    bool stuck = !dead && !found && !sk_ok(r->problem);
-    bool parked = !dead && !found && !over && !stuck && sk_polls_park(broker->polls, &r->poll);
-    if (stuck) {
+    if (r->cancelled) return DEAD;
+    enum sk_poll_look look = choose(r, turn, tags);
+    if (look == SK_POLL_FOUND) return FOUND;
+    if (!sk_ok(r->problem)) return STUCK;
+    if (sk_mono_us(broker->clock) >= r->poll.end_us || atomic_load(&broker->stopping))
+        return NOTHING;
+    if (look == SK_POLL_UNSURE) return UNSURE;
+    return sk_poll_park(turn, &r->poll) ? PARKED : CROWDED;
+}
+
+static void act(struct receive *r, enum outcome outcome)
+{
+    struct sk_verdict verdict;
+    switch (outcome) {
+    case FOUND:
+        deliver(r);
+        break;
+    case NOTHING:
+        answer_empty(r);
+        break;
+    case DEAD:
+        rpc_call_finish(r->call, RPC_CANCELLED, NULL);
+        break;
+    case STUCK:
         verdict = sk_verdict_of(r->problem);
-    } else if (!dead && !found && !over && !parked) {
+        refuse(r, &verdict);
+        break;
+    case CROWDED:
         verdict = sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
                             "too many receives wait already: max_polls is %lld, "
                             "max_polls_per_group %lld",
-                            (long long)broker->config->max_polls,
-                            (long long)broker->config->max_polls_per_group);
-    }
-    sk_ledger_unlock_quietly(broker->ledger);
-    if (parked) return; /* it may be answered and gone already */
-    if (dead) {
-        rpc_call_finish(r->call, RPC_CANCELLED, NULL);
-    } else if (sk_granted(verdict)) {
-        answer(&r->poll, found);
-    } else {
+                            (long long)r->broker->config->max_polls,
+                            (long long)r->broker->config->max_polls_per_group);
         refuse(r, &verdict);
+        break;
+    case PARKED: /* it may be answered and gone already */
+    case UNSURE:
+        break;
     }
+}
+
+static enum outcome try_once(struct receive *r, struct sk_tags *tags)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, r->broker->ledger);
+    enum outcome outcome = decide(r, &turn, tags);
+    sk_turn_leave(&turn);
+    act(r, outcome);
+    sk_turn_end(&turn);
+    return outcome;
+}
+
+static void go_on(void *arg)
+{
+    try_now(arg);
+}
+
+/* Try; answer, park, or give up. With a filter as often as it needs tags: a few times here, and then
+ * on the timers' thread, from the call's place in a round of all that do so. */
+static void try_now(struct receive *r)
+{
+    if (r->filter.everything) {
+        try_once(r, NULL);
+        return;
+    }
+    struct sk_tags *tags = sk_tags_new(sk_ledger_store(r->broker->ledger), r->filter.hashes[0]);
+    int fetches = 0;
+    while (try_once(r, tags) == UNSURE && fetches++ < FETCHES_MOST) {
+        if (tags->missing) sk_tags_fetch(tags);
+    }
+    free(tags);
+    if (fetches <= FETCHES_MOST) return;
+    r->later = (struct sk_timer){.fn = go_on, .arg = r};
+    sk_timer_set(r->broker->timers, &r->later, sk_mono_us(r->broker->clock));
 }
 
 /* --- the request ----------------------------------------------------------------------------- */
@@ -356,21 +457,32 @@ static struct sk_verdict check_request(struct receive *r)
     return check_duration(r);
 }
 
-/* Under the lock. */
-static struct sk_verdict find(struct receive *r)
+static struct sk_verdict find(struct receive *r, struct sk_turn *turn)
 {
     const struct sk_topic *topic;
     const struct sk_group *group;
-    SK_GRANT(sk_find_topic(r->broker, r->topic_name, &topic));
+    SK_GRANT(sk_find_topic(r->broker, turn, r->topic_name, &topic));
     r->poll.topic = topic->id;
     if (!(topic->permission & SK_PERMIT_READ) || topic->read_queues == 0) {
         return sk_refuse(RMQ_CODE_FORBIDDEN, "the topic '%.*s' has no readable queue",
                          SK_SLICE_ARGS(r->topic_name));
     }
     r->first_queue = sk_rotate(r->broker, r->poll.topic + 512) % topic->read_queues;
-    SK_GRANT(sk_find_group(r->broker, r->group_name, &group));
+    SK_GRANT(sk_find_group(r->broker, turn, r->group_name, &group));
     r->poll.group = group->id;
     return SK_GRANTED;
+}
+
+static void begin(struct receive *r)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, r->broker->ledger);
+    struct sk_verdict verdict = find(r, &turn);
+    sk_turn_end(&turn);
+    if (sk_granted(verdict))
+        try_now(r);
+    else
+        refuse(r, &verdict);
 }
 
 void sk_handle_receive(void *owner, rpc_call *call, const rmq_receive_message_request *request)
@@ -392,16 +504,11 @@ void sk_handle_receive(void *owner, rpc_call *call, const rmq_receive_message_re
         r->chosen = sk_arena_zalloc(rpc_call_arena(call), r->want, sizeof *r->chosen);
         if (!r->chosen) verdict = sk_refuse(RMQ_CODE_BAD_REQUEST, "the request is too large");
     }
-    if (sk_granted(verdict)) {
-        sk_ledger_lock(broker->ledger);
-        verdict = find(r);
-        sk_ledger_unlock(broker->ledger);
-    }
     if (!sk_granted(verdict)) {
         refuse(r, &verdict);
         return;
     }
     sk_sessions_seen(broker->sessions, call, &r->caller);
     rpc_call_on_cancel(call, cancelled, r);
-    try_now(r);
+    begin(r);
 }

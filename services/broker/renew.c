@@ -48,19 +48,14 @@ static bool take_all(void *arg, const struct sk_lease *lease, const struct sk_le
     return !batch->full;
 }
 
-/* Under the lock. */
-static bool write_batch(struct batch *batch, uint64_t deadline_ms)
+static bool write_batch(struct sk_turn *turn, struct batch *batch, uint64_t deadline_ms)
 {
     if (batch->count == 0) return false;
     struct sk_buffer payload = {0};
     sk_state_encode_renew(batch->leases, batch->count, deadline_ms, &payload);
     struct sk_status status =
-        sk_ledger_write(batch->broker->ledger, SK_RECORD_RENEW, sk_buffer_slice(&payload), NULL);
+        sk_turn_write(turn, SK_RECORD_RENEW, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
-    for (size_t i = 0; sk_ok(status) && i < batch->count; i++) {
-        sk_polls_lease_ends(batch->broker->polls, batch->leases[i].group, batch->leases[i].topic,
-                            deadline_ms);
-    }
     if (!sk_ok(status)) sk_log_status(SK_WARN, "leases cannot be renewed", status);
     return sk_ok(status);
 }
@@ -75,12 +70,13 @@ void sk_renewer_run(sk_renewer *renewer)
     bool more = true;
     for (int i = 0; more && i < 1024; i++) {
         struct batch batch = {.broker = broker, .first_lease = renewer->first_lease};
-        sk_ledger_lock(broker->ledger);
-        batch.now_ms = sk_ledger_now_ms(broker->ledger);
-        sk_state_each_auto_renewed(sk_ledger_state(broker->ledger), batch.now_ms + ahead_ms, 0,
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        batch.now_ms = sk_turn_now_ms(&turn);
+        sk_state_each_auto_renewed(sk_turn_state(&turn), batch.now_ms + ahead_ms, 0,
                                    take_if_due, &batch);
-        more = write_batch(&batch, batch.now_ms + config->auto_renew_duration_ms) && batch.full;
-        sk_ledger_unlock(broker->ledger);
+        more = write_batch(&turn, &batch, batch.now_ms + config->auto_renew_duration_ms) && batch.full;
+        sk_turn_end(&turn);
     }
 }
 
@@ -90,12 +86,13 @@ void sk_renewer_release_owner(sk_renewer *renewer, uint64_t owner)
     bool more = true;
     while (more) {
         struct batch batch = {.broker = broker};
-        sk_ledger_lock(broker->ledger);
-        batch.now_ms = sk_ledger_now_ms(broker->ledger);
-        sk_state_each_auto_renewed(sk_ledger_state(broker->ledger), UINT64_MAX, owner, take_all,
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        batch.now_ms = sk_turn_now_ms(&turn);
+        sk_state_each_auto_renewed(sk_turn_state(&turn), UINT64_MAX, owner, take_all,
                                    &batch);
-        more = write_batch(&batch, batch.now_ms + GOODBYE_MS) && batch.full;
-        sk_ledger_unlock(broker->ledger);
+        more = write_batch(&turn, &batch, batch.now_ms + GOODBYE_MS) && batch.full;
+        sk_turn_end(&turn);
     }
 }
 

@@ -20,34 +20,91 @@ static bool copy(sk_arena *arena, struct sk_slice *name)
     return bytes != NULL;
 }
 
-/* Under the ledger's lock. */
-static bool take_topics(const sk_state *state, sk_arena *arena, struct sk_route_broker *out)
+/* The report is copied in turns of a page each, so that nobody waits for the number of topics. What
+ * changes between two pages is reported with the next version, which is under way then. */
+struct page {
+    sk_arena *arena;
+    struct sk_route_broker *out;
+    struct sk_slice last; /* name of the last one that was looked at, in the arena */
+    size_t room;
+};
+
+enum { PAGE = 256 };
+
+/* Twice as much room, of elements of that size; NULL: no memory. */
+static void *grow(struct page *p, const void *list, size_t count, size_t size)
 {
-    size_t count = sk_state_topic_count(state), cursor = 0;
-    struct sk_route_topic *topics = sk_arena_zalloc(arena, count, sizeof *topics);
-    const struct sk_topic *topic;
-    out->topics = topics;
-    while (topics && out->topic_count < count && (topic = sk_state_next_topic(state, &cursor))) {
-        struct sk_slice name = topic->name;
-        if (!copy(arena, &name)) return false;
-        topics[out->topic_count++] = route_topic(topic, name);
-    }
-    return topics != NULL;
+    p->room = p->room ? p->room * 2 : PAGE;
+    void *bigger = sk_arena_zalloc(p->arena, p->room, size);
+    if (bigger && count) memcpy(bigger, list, count * size);
+    return bigger;
 }
 
-static bool take_orderly_groups(const sk_state *state, sk_arena *arena, struct sk_route_broker *out)
+static bool add_topic(struct page *p, const struct sk_topic *topic)
 {
-    size_t count = sk_state_group_count(state), cursor = 0;
-    struct sk_slice *names = sk_arena_zalloc(arena, count, sizeof *names);
-    const struct sk_group *group;
-    out->orderly_groups = names;
-    while (names && (group = sk_state_next_group(state, &cursor))) {
-        if (!group->orderly) continue;
-        struct sk_slice name = group->name;
-        if (!copy(arena, &name)) return false;
-        names[out->group_count++] = name;
+    struct sk_route_broker *out = p->out;
+    if (out->topic_count == p->room) {
+        out->topics = grow(p, out->topics, out->topic_count, sizeof *out->topics);
+        if (!out->topics) return false;
     }
-    return names != NULL;
+    p->last = topic->name;
+    if (!copy(p->arena, &p->last)) return false;
+    struct sk_route_topic *topics = (struct sk_route_topic *)(uintptr_t)out->topics;
+    topics[out->topic_count++] = route_topic(topic, p->last);
+    return true;
+}
+
+static bool add_group(struct page *p, const struct sk_group *group)
+{
+    struct sk_route_broker *out = p->out;
+    if (group->orderly && out->group_count == p->room) {
+        out->orderly_groups =
+            grow(p, out->orderly_groups, out->group_count, sizeof *out->orderly_groups);
+        if (!out->orderly_groups) return false;
+    }
+    p->last = group->name;
+    if (!copy(p->arena, &p->last)) return false;
+    struct sk_slice *names = (struct sk_slice *)(uintptr_t)out->orderly_groups;
+    if (group->orderly) names[out->group_count++] = p->last;
+    return true;
+}
+
+static bool take_topics(const sk_state *state, struct page *p, bool *more)
+{
+    size_t cursor = sk_state_topics_after(state, p->last);
+    for (int i = 0; i < PAGE; i++) {
+        const struct sk_topic *topic = sk_state_next_topic(state, &cursor);
+        *more = topic != NULL;
+        if (!topic) break;
+        if (!add_topic(p, topic)) return false;
+    }
+    return true;
+}
+
+static bool take_orderly_groups(const sk_state *state, struct page *p, bool *more)
+{
+    size_t cursor = sk_state_groups_after(state, p->last);
+    for (int i = 0; i < PAGE; i++) {
+        const struct sk_group *group = sk_state_next_group(state, &cursor);
+        *more = group != NULL;
+        if (!group) break;
+        if (!add_group(p, group)) return false;
+    }
+    return true;
+}
+
+static bool take_all(sk_broker *broker, sk_arena *arena, struct sk_route_broker *out,
+                     bool (*take)(const sk_state *state, struct page *p, bool *more))
+{
+    struct page p = {.arena = arena, .out = out};
+    bool fits = true;
+    for (bool more = true; fits && more;) {
+        struct sk_turn turn;
+        sk_turn_begin(&turn, broker->ledger);
+        fits = take(sk_turn_state(&turn), &p, &more);
+        sk_turn_end(&turn);
+    }
+    return fits;
 }
 
 bool sk_report_of_broker(sk_broker *broker, sk_arena *arena, struct sk_route_broker *out)
@@ -59,10 +116,10 @@ bool sk_report_of_broker(sk_broker *broker, sk_arena *arena, struct sk_route_bro
         .plain = broker->plain,
         .tls = broker->tls,
     };
-    sk_ledger_lock(broker->ledger);
-    const sk_state *state = sk_ledger_state(broker->ledger);
-    out->version = sk_state_config_version(state);
-    bool fits = take_topics(state, arena, out) && take_orderly_groups(state, arena, out);
-    sk_ledger_unlock(broker->ledger);
-    return fits;
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    out->version = sk_state_config_version(sk_turn_state(&turn));
+    sk_turn_end(&turn);
+    return take_all(broker, arena, out, take_topics) &&
+           take_all(broker, arena, out, take_orderly_groups);
 }

@@ -16,10 +16,10 @@ static struct sk_verdict make_topic(sk_broker *broker, rpc_call *call,
     bool known = sk_route_next_place(snapshot, name, &cursor, &place);
     sk_route_unref(snapshot);
     if (known) return SK_GRANTED;
-    sk_ledger_lock(broker->ledger);
-    struct sk_verdict verdict = sk_find_topic(broker, name, &topic);
-    sk_ledger_unlock(broker->ledger);
-    sk_routes_report_self(broker->routes);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_verdict verdict = sk_find_topic(broker, &turn, name, &topic);
+    sk_turn_end(&turn);
     return verdict;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "report.h"
 #include "service/route_answer.h"
 #include "skua/v1/namesrv.rpc.h"
@@ -134,13 +135,6 @@ static void on_report_timer(void *arg)
     report(routes, NULL);
 }
 
-void sk_routes_changed(sk_routes *routes)
-{
-    if (!routes) return;
-    atomic_fetch_add(&routes->own_changes, 1);
-    plan_report(routes);
-}
-
 /* --- Register ----------------------------------------------------------------------------------
  */
 
@@ -157,9 +151,10 @@ static void on_register_answer(void *arg, rpc_stream *stream,
     sk_mutex_unlock(&routes->lock);
     if (first) sk_log(SK_INFO, "registered", sk_text("namesrv", link->address));
 
-    sk_ledger_lock(routes->broker->ledger);
-    uint64_t version = sk_state_config_version(sk_ledger_state(routes->broker->ledger));
-    sk_ledger_unlock(routes->broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, routes->broker->ledger);
+    uint64_t version = sk_state_config_version(sk_turn_state(&turn));
+    sk_turn_end(&turn);
     if (response->version != version) report(routes, link);
 }
 
@@ -200,9 +195,10 @@ static void on_link_timer(void *arg)
 {
     struct link *link = arg;
     sk_routes *routes = link->routes;
-    sk_ledger_lock(routes->broker->ledger);
-    uint64_t version = sk_state_config_version(sk_ledger_state(routes->broker->ledger));
-    sk_ledger_unlock(routes->broker->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, routes->broker->ledger);
+    uint64_t version = sk_state_config_version(sk_turn_state(&turn));
+    sk_turn_end(&turn);
     sk_mutex_lock(&routes->lock);
     bool opened = false;
     if (routes->stopping) {

@@ -164,7 +164,7 @@ static void answer(struct sk_send *stored)
     } else {
         send->waiter =
             (struct sk_gate_waiter){.position = stored->end, .fn = promised, .arg = send};
-        sk_gate_wait(sk_ledger_committed(send->broker->ledger), &send->waiter);
+        sk_promise_wait(sk_ledger_promise(send->broker->ledger), &send->waiter);
     }
 }
 

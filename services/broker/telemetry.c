@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "base/memory.h"
+#include "base/thread.h"
 #include "service/settings.h"
 
 struct stream {
@@ -138,13 +139,14 @@ static struct sk_verdict group_facts(struct stream *stream, const rmq_settings *
     SK_GRANT(sk_group_key(group, stream->caller.asker.name_space, arena, name));
     sk_broker *broker = stream->telemetry->broker;
     const struct sk_group *found;
-    sk_ledger_lock(broker->ledger);
-    struct sk_verdict verdict = sk_find_group(broker, *name, &found);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, broker->ledger);
+    struct sk_verdict verdict = sk_find_group(broker, &turn, *name, &found);
     if (sk_granted(verdict)) {
         *facts = (struct sk_group_facts){.orderly = found->orderly,
                                          .max_attempts = (int32_t)found->max_attempts};
     }
-    sk_ledger_unlock(broker->ledger);
+    sk_turn_end(&turn);
     return verdict;
 }
 

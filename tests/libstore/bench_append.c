@@ -39,10 +39,10 @@ static uint64_t now_us(void)
     return sk_mono_us(sk_clock_real());
 }
 
-static void open_store(struct bench *b, enum sk_flush_mode flush, struct sk_recovery *r)
+static void open_store(struct bench *b, bool write_ahead, struct sk_recovery *r)
 {
     struct sk_store_options o = {
-        .dir = b->dir, .flush = flush, .disk_clean_percent = 100, .disk_refuse_percent = 100};
+        .dir = b->dir, .write_ahead = write_ahead, .disk_clean_percent = 100, .disk_refuse_percent = 100};
     struct sk_status s = sk_store_open(&o, r, &b->store);
     if (!sk_ok(s)) fail(s);
     for (uint32_t q = 0; q < QUEUES; q++) b->next[q] = sk_store_queue(b->store, q).max;
@@ -92,7 +92,7 @@ static void report(const char *name, uint64_t count, uint64_t us, uint64_t flush
 static void bench_plain(struct bench *b, const char *name, int batch)
 {
     struct sk_recovery r;
-    open_store(b, SK_FLUSH_ASYNC, &r);
+    open_store(b, false, &r);
     for (int i = 0; i < 2000; i++) put(b, batch == 1 ? 1 : 8); /* warm */
     uint64_t start = now_us(), first = b->sent;
     cpu_before = cpu_us();
@@ -130,7 +130,7 @@ static void *send_and_wait(void *arg)
         uint64_t end = put(w->bench, w->bench->batch);
         struct sk_gate_waiter g = {.position = end, .fn = on_passed, .arg = w};
         w->passed = false;
-        sk_gate_wait(sk_store_committed(w->bench->store), &g);
+        sk_gate_wait(sk_store_flushed_gate(w->bench->store), &g);
         sk_mutex_lock(&w->lock);
         while (!w->passed) sk_cond_wait(&w->wake, &w->lock);
         sk_mutex_unlock(&w->lock);
@@ -143,7 +143,7 @@ static void bench_sync(struct bench *b, const char *name, int threads, int batch
 {
     struct sk_recovery r;
     struct waiter *w = calloc((size_t)threads, sizeof *w);
-    open_store(b, SK_FLUSH_SYNC, &r);
+    open_store(b, true, &r);
     b->batch = batch;
     uint64_t start = now_us(), total = 0;
     cpu_before = cpu_us();
@@ -169,7 +169,7 @@ static void bench_read(struct bench *b)
     struct sk_recovery r;
     struct sk_index_entry entries[32];
     uint64_t start = now_us(), count = 0;
-    open_store(b, SK_FLUSH_ASYNC, &r);
+    open_store(b, false, &r);
     printf("%-34s %9.3f ms, replayed %" PRIu64 " records of %" PRIu64 " MiB\n", "open again",
            (double)(now_us() - start) / 1e3, r.replayed_records, r.tail >> 20);
     start = now_us();
@@ -209,7 +209,7 @@ int main(int argc, char **argv)
     wipe(b.dir);
     uint64_t start = now_us();
     struct sk_recovery r;
-    open_store(&b, SK_FLUSH_SYNC, &r);
+    open_store(&b, true, &r);
     uint64_t end = put(&b, 1);
     (void)end;
     struct sk_status s = sk_store_flush(b.store);

@@ -44,7 +44,7 @@ struct work {
     sk_store *store;
     struct owner state;
     uint64_t next[QUEUES];
-    enum sk_flush_mode flush;
+    bool write_ahead;
     bool append_in_sync;
 };
 
@@ -84,7 +84,7 @@ static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owne
 {
     struct sk_store_options options = {
         .dir = DIR,
-        .flush = w->flush,
+        .write_ahead = w->write_ahead,
         .segment_bytes = w->segment_bytes,
         .retention_bytes = w->retention_bytes,
         .disk_refuse_percent = 90,
@@ -101,7 +101,7 @@ static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owne
 
 static void promise(struct work *w)
 {
-    power_past_promise(&w->past, w->disk, w->store, w->flush);
+    power_past_promise(&w->past, w->disk, w->store);
 }
 
 /* --- steps of a life ------------------------------------------------------------------------ */
@@ -235,7 +235,7 @@ static void squeeze(struct work *w)
 
 static void start(struct work *w)
 {
-    w->flush = power_below(&w->dice, 4) ? SK_FLUSH_SYNC : SK_FLUSH_ASYNC;
+    w->write_ahead = power_below(&w->dice, 4) != 0;
     w->store = open_store(w, w->disk, &w->state, NULL);
     for (uint32_t q = 0; q < QUEUES; q++) w->next[q] = sk_store_queue(w->store, q).max;
 }

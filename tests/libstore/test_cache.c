@@ -52,7 +52,7 @@ static void setup(void)
     options = toy_options(&room.state, dir, &disk.vfs);
     options.segment_bytes = SEGMENT;
     options.cache_bytes = KEEP;
-    options.flush = SK_FLUSH_ASYNC;
+    options.write_ahead = false;
 }
 
 static void teardown(void)
@@ -116,7 +116,7 @@ END_TEST
 
 START_TEST(with_a_sync_flush_the_flusher_writes_it_out)
 {
-    options.flush = SK_FLUSH_SYNC;
+    options.write_ahead = true;
     open_room();
     fill(40 * MIB);
     ck_ok(sk_store_flush(room.store));

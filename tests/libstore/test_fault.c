@@ -123,7 +123,7 @@ START_TEST(a_failed_sync_stops_the_store)
     struct sk_span span = toy_put(&room, 1, 100);
     enum sk_code woken = SK_OK;
     struct sk_gate_waiter w = {.position = span.end, .fn = on_closed, .arg = &woken};
-    sk_gate_wait(sk_store_committed(room.store), &w);
+    sk_gate_wait(sk_store_flushed_gate(room.store), &w);
 
     faulty_vfs_arm(&faulty, FAULT_FDATASYNC, 1, EIO, FAULT_ONCE);
     ck_assert_int_eq(sk_store_flush(room.store).code, SK_IO);
@@ -133,7 +133,7 @@ START_TEST(a_failed_sync_stops_the_store)
     ck_assert_int_eq(sk_store_flush(room.store).code, SK_IO); /* the disk would say yes now */
     ck_assert_int_eq(toy_try_put(&room, 1, 10, &span).code, SK_IO);
     ck_assert_int_eq(faulty.calls[FAULT_FDATASYNC], syncs);
-    ck_assert_uint_lt(sk_store_committed_position(room.store), span.end);
+    ck_assert_uint_lt(sk_store_flushed(room.store), span.end);
 
     struct sk_pinned pinned; /* reading goes on */
     ck_ok(sk_store_read(room.store, span.begin, &pinned));

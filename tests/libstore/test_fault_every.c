@@ -82,7 +82,7 @@ static struct sk_status begin(struct life *l, struct sk_vfs *vfs, struct sk_reco
 
 static void note_durable(struct life *l)
 {
-    uint64_t now = sk_store_committed_position(l->room.store);
+    uint64_t now = sk_store_flushed(l->room.store);
     ck_assert_uint_ge(now, l->durable);
     l->durable = now;
 }
@@ -196,7 +196,7 @@ static bool await(struct writer *w, uint64_t end)
 {
     struct sk_gate_waiter waiter = {.position = end, .fn = on_promise, .arg = w};
     w->answer = false;
-    sk_gate_wait(sk_store_committed(w->life->room.store), &waiter);
+    sk_gate_wait(sk_store_flushed_gate(w->life->room.store), &waiter);
     sk_mutex_lock(&w->lock);
     while (!w->answer) sk_cond_wait(&w->answered, &w->lock);
     bool good = w->good;

@@ -30,7 +30,7 @@ struct scene {
     struct toy_room room;
     struct sk_mutex lock;
     _Atomic bool over;
-    _Atomic uint64_t reads, commits;
+    _Atomic uint64_t reads, flushes;
 };
 
 /* The lock is held from one callback to the other, which the analysis cannot follow. */
@@ -43,20 +43,20 @@ static void unlock_scene(void *owner) SK_NO_THREAD_ANALYSIS
     sk_mutex_unlock(&((struct scene *)owner)->lock);
 }
 
-static void on_commit(void *owner, uint64_t committed)
+static void on_flush(void *owner, const struct sk_status *why)
 {
-    (void)committed;
-    ((struct scene *)owner)->commits++;
+    (void)why;
+    ((struct scene *)owner)->flushes++;
 }
 
-static void open_scene(struct scene *s, enum sk_flush_mode flush, struct sk_vfs *vfs)
+static void open_scene(struct scene *s, bool write_ahead, struct sk_vfs *vfs)
 {
     memset(s, 0, sizeof *s);
     sk_mutex_init(&s->lock);
     struct sk_store_options o = toy_options(&s->room.state, dir, vfs);
     o.fold.owner = s; /* the room's state comes first */
     o.manual = false;
-    o.flush = flush;
+    o.write_ahead = write_ahead;
     o.segment_bytes = 256 * 1024;
     o.snapshot_bytes = 300 * 1024;
     o.retention_bytes = 512 * 1024;
@@ -65,7 +65,7 @@ static void open_scene(struct scene *s, enum sk_flush_mode flush, struct sk_vfs 
     o.lock = lock_scene;
     o.unlock = unlock_scene;
     ck_ok(sk_store_open(&o, NULL, &s->room.store));
-    sk_store_on_commit(s->room.store, on_commit, s);
+    sk_gate_follow(sk_store_flushed_gate(s->room.store), on_flush, s);
 }
 
 struct waiter {
@@ -90,7 +90,7 @@ static void await(struct scene *s, uint64_t position)
     sk_mutex_init(&w.lock);
     sk_cond_init(&w.wake);
     struct sk_gate_waiter g = {.position = position, .fn = on_passed, .arg = &w};
-    sk_gate_wait(sk_store_committed(s->room.store), &g);
+    sk_gate_wait(sk_store_flushed_gate(s->room.store), &g);
     sk_mutex_lock(&w.lock);
     while (!w.passed) sk_cond_wait(&w.wake, &w.lock);
     sk_mutex_unlock(&w.lock);
@@ -115,7 +115,7 @@ static void *write_and_wait(void *arg)
         sk_mutex_unlock(&w->scene->lock);
         sk_store_publish(w->scene->room.store);
         await(w->scene, span.end);
-        ck_assert_uint_ge(sk_store_committed_position(w->scene->room.store), span.end);
+        ck_assert_uint_ge(sk_store_flushed(w->scene->room.store), span.end);
     }
     return NULL;
 }
@@ -143,12 +143,12 @@ START_TEST(many_waiters_share_a_sync)
     struct writer w[THREADS];
     struct sk_vfs slow = *sk_vfs_real();
     slow.fdatasync = sync_slowly;
-    open_scene(&s, SK_FLUSH_SYNC, &slow);
+    open_scene(&s, true, &slow);
     run_writers(&s, w, THREADS, EACH);
     struct sk_store_stats stats = sk_store_stats(s.room.store);
     ck_assert_uint_eq(stats.appended_records, THREADS * EACH);
     ck_assert_uint_lt(stats.flushes, THREADS * EACH / 2);
-    ck_assert_uint_gt(s.commits, 0);
+    ck_assert_uint_gt(s.flushes, 0);
     sk_store_close(s.room.store);
     sk_mutex_done(&s.lock);
 }
@@ -195,7 +195,7 @@ static void *clean_up(void *arg)
     return NULL;
 }
 
-static const enum sk_flush_mode modes[] = {SK_FLUSH_SYNC, SK_FLUSH_ASYNC};
+static const bool modes[] = {true, false};
 
 START_TEST(readers_need_no_lock_while_all_moves)
 {
@@ -277,7 +277,7 @@ static bool asking_flushes_here(struct scene *s)
     sk_mutex_unlock(&s->lock);
     sk_store_demand_here(s->room.store);
     bool here = synced_by_asker > before;
-    if (here) ck_assert_uint_ge(sk_store_committed_position(s->room.store), span.end);
+    if (here) ck_assert_uint_ge(sk_store_flushed(s->room.store), span.end);
     await(s, span.end);
     return here;
 }
@@ -290,7 +290,7 @@ START_TEST(who_asks_flushes_where_the_disk_is_quick)
     vfs.fdatasync = sync_and_see_who;
     this_is_the_asker = true;
     disk_is_slow = false;
-    open_scene(&s, SK_FLUSH_SYNC, &vfs);
+    open_scene(&s, true, &vfs);
     ck_assert(!asking_flushes_here(&s)); /* nothing is known yet */
     int tries = 0;
     while (!asking_flushes_here(&s)) ck_assert_int_lt(++tries, TRIES);

@@ -63,12 +63,10 @@ size_t power_past_below(const struct power_past *p, uint64_t position)
     return records;
 }
 
-void power_past_promise(struct power_past *p, struct memory_vfs *disk, sk_store *store,
-                        enum sk_flush_mode flush)
+void power_past_promise(struct power_past *p, struct memory_vfs *disk, sk_store *store)
 {
-    uint64_t durable = sk_store_stats(store).flushed;
-    uint64_t committed = sk_store_committed_position(store);
-    if (flush == SK_FLUSH_SYNC && committed > durable) durable = committed;
+    uint64_t durable = sk_store_flushed(store), told = sk_gate_cursor(sk_store_flushed_gate(store));
+    if (told > durable) durable = told;
     mark(&p->promised, memory_vfs_ops(disk), power_past_below(p, durable));
 }
 

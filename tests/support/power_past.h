@@ -48,8 +48,7 @@ void power_past_begin(struct power_past *past, uint64_t records);
 void power_past_submit(struct power_past *past, struct memory_vfs *disk, size_t records);
 void power_past_add(struct power_past *past, struct power_put put);
 /* Whatever the store says by now that it will keep. */
-void power_past_promise(struct power_past *past, struct memory_vfs *disk, sk_store *store,
-                        enum sk_flush_mode flush);
+void power_past_promise(struct power_past *past, struct memory_vfs *disk, sk_store *store);
 void power_past_judge(const struct power_past *past, size_t ops, uint64_t records);
 /* How many of the records lie below a position. */
 size_t power_past_below(const struct power_past *past, uint64_t position);

@@ -18,6 +18,8 @@ struct sk_gate {
     struct sk_status why;            /* guarded by lock */
     sk_gate_demand_fn *demand;
     void *demand_arg;
+    sk_gate_follow_fn *follow; /* guarded by lock, as its argument */
+    void *follow_arg;
 };
 
 sk_gate *sk_gate_new(uint64_t cursor)
@@ -38,8 +40,10 @@ void sk_gate_free(sk_gate *g)
 
 uint64_t sk_gate_cursor(const sk_gate *g)
 {
-    /* Pairs with the release in sk_gate_advance: who sees the cursor sees what it promises. */
-    return atomic_load_explicit(&g->cursor, memory_order_acquire);
+    /* Pairs with the store in sk_gate_advance: who sees the cursor sees what it promises. In one
+     * order with what the owner writes around it: "I note what comes, then look at the cursor" and
+     * "I move the cursor, then look for notes" must not miss each other. */
+    return atomic_load_explicit(&g->cursor, memory_order_seq_cst);
 }
 
 /* Cut the waiters at or below `cursor` off the list and return them, in order. */
@@ -71,12 +75,16 @@ void sk_gate_advance(sk_gate *g, uint64_t cursor)
 {
     sk_mutex_lock(&g->lock);
     struct sk_gate_waiter *passed = NULL;
-    if (cursor > atomic_load_explicit(&g->cursor, memory_order_relaxed)) {
-        atomic_store_explicit(&g->cursor, cursor, memory_order_release);
+    bool moved = cursor > atomic_load_explicit(&g->cursor, memory_order_relaxed);
+    if (moved) {
+        atomic_store_explicit(&g->cursor, cursor, memory_order_seq_cst);
         if (!g->closed) passed = take_passed(g, cursor);
     }
+    sk_gate_follow_fn *follow = moved ? g->follow : NULL;
+    void *follow_arg = g->follow_arg;
     sk_mutex_unlock(&g->lock);
     wake(passed, SK_SUCCESS);
+    if (follow) follow(follow_arg, NULL);
 }
 
 static void insert(sk_gate *g, struct sk_gate_waiter *w) SK_REQUIRES(g->lock)
@@ -96,6 +104,19 @@ void sk_gate_on_wait(sk_gate *g, sk_gate_demand_fn *fn, void *arg)
 {
     g->demand = fn;
     g->demand_arg = arg;
+}
+
+void sk_gate_demand(sk_gate *g, uint64_t position)
+{
+    if (g->demand && sk_gate_cursor(g) < position) g->demand(g->demand_arg, position);
+}
+
+void sk_gate_follow(sk_gate *g, sk_gate_follow_fn *fn, void *arg)
+{
+    sk_mutex_lock(&g->lock);
+    g->follow = fn;
+    g->follow_arg = arg;
+    sk_mutex_unlock(&g->lock);
 }
 
 void sk_gate_wait(sk_gate *g, struct sk_gate_waiter *w)
@@ -138,11 +159,15 @@ void sk_gate_close(sk_gate *g, struct sk_status why)
     sk_assert(!sk_ok(why));
     sk_mutex_lock(&g->lock);
     struct sk_gate_waiter *all = NULL;
-    if (!g->closed) {
+    bool now = !g->closed;
+    if (now) {
         g->closed = true;
         g->why = why;
         all = take_passed(g, UINT64_MAX);
     }
+    sk_gate_follow_fn *follow = now ? g->follow : NULL;
+    void *follow_arg = g->follow_arg;
     sk_mutex_unlock(&g->lock);
     wake(all, why);
+    if (follow) follow(follow_arg, &why);
 }

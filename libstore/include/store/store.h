@@ -19,13 +19,13 @@
  * store calls `load` with the newest snapshot and `apply` with every record after
  * it when it opens, and asks `save` for a new snapshot now and then.
  *
- * Durability: after append, records survive the death of the process. Once the
- * flushed cursor passed a record's end it survives power loss. The committed
- * cursor is the promise: flushed in SK_FLUSH_SYNC, tail in SK_FLUSH_ASYNC.
- * Consumers must not be shown what lies above it.
+ * Durability: after append, records survive the death of the process (the tail
+ * gate). Once the flushed gate passed a record's end it survives power loss. What
+ * is promised to whom is the owner's affair: it waits at the gate that its promise
+ * names, or at the slowest of several.
  *
  * Failure: an append that fails leaves nothing behind. A failed fsync is never
- * retried: the store stops (committed gate closed with SK_IO, appends refused)
+ * retried: the store stops (both gates closed with SK_IO, appends refused)
  * and `failed` is called once; the process must exit and open anew.
  *
  * Threads: one writer at a time (sk_store_append, sk_store_drop_queue and the
@@ -97,14 +97,14 @@ struct sk_fold {
     bool (*keeps)(void *owner, uint32_t queue);
 };
 
-enum sk_flush_mode { SK_FLUSH_SYNC, SK_FLUSH_ASYNC };
-
 struct sk_store_options {
     const char *dir; /* created if missing; one process at a time (locked) */
-    enum sk_flush_mode flush;
+    bool write_ahead;           /* write zeros ahead of the tail: for owners who wait for flushes */
     uint64_t segment_bytes;     /* 0: 1 GiB; fixed when the directory is made */
     uint64_t snapshot_bytes;    /* a snapshot is due after this much log; 0: 64 MiB */
     uint64_t cache_bytes;       /* so much of the newest log stays in the page cache; 0: no limit */
+    uint64_t append_most;       /* bytes of payload appended under one hold of the owner's lock, usually:
+                                   0: 8 MiB; at most a quarter of a segment */
     uint64_t flush_interval_ms; /* fdatasync at least so often while there is need; 0: 500 */
     uint64_t retention_ms;      /* 0: keep for ever */
     uint64_t retention_bytes;   /* 0: no limit */
@@ -152,10 +152,18 @@ void sk_store_close(sk_store *store);
 SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
                                             size_t count, bool urgent, struct sk_span *spans);
 
+/* Is there neither room for append_most bytes in the active segment nor a next one ready? An append makes the
+ * next segment when it needs it, which is work for the disk: an owner who lets nobody wait for that
+ * asks here first, under his lock, and makes it without. Not when there was no room on the disk for
+ * it: the janitor tries again. */
+bool sk_store_wants_segment(const sk_store *store);
+
 /* --- without the owner's lock ----------------------------------------------------------- */
 
-/* Tell those who wait what the last append committed: in ASYNC mode moves the committed gate and
- * calls on_commit, in SYNC mode whoever flushes does so and this costs nothing. The waiters' functions
+/* Make the next segment ahead of time. False: that failed, and the append that needs it will say why. */
+bool sk_store_make_segment(sk_store *store);
+
+/* Move the tail gate to where the last append ended. Those who wait there, and whoever follows it,
  * run on the calling thread, which is why it is not done inside append. */
 void sk_store_publish(sk_store *store);
 
@@ -168,28 +176,20 @@ SK_CHECKED struct sk_status sk_store_snapshot(sk_store *store);
 
 /* --- cursors ---------------------------------------------------------------------------- */
 
-/* The gate whose cursor is `committed`. Waiting on it in SYNC mode is what starts a flush: a
- * record that nobody waits for becomes durable within flush_interval_ms. */
-sk_gate *sk_store_committed(sk_store *store);
-/* What that gate calls when somebody waits: have all below `position` (at most the tail) committed
- * soon. An owner who knows that more is about to be appended may put his own function in its
- * place (sk_gate_on_wait) and call this a little later. */
-void sk_store_demand(void *store, uint64_t position);
-/* The same for all there is, by a thread that can wait a little: where flushes took less than
+/* Readable, and surviving the process, below its cursor; moved by sk_store_publish. */
+sk_gate *sk_store_tail_gate(sk_store *store);
+/* Surviving a power cut below its cursor; moved by whoever flushed. Waiting on it (or sk_gate_demand)
+ * is what starts a flush: a record that nobody waits for becomes durable within flush_interval_ms. */
+sk_gate *sk_store_flushed_gate(sk_store *store);
+/* Demand a flush of all there is, by a thread that can wait a little: where flushes took less than
  * SK_QUICK_FLUSH_US of late, and none is under way, it is done here and now, and who waits is woken
  * on this thread. Two changes of thread cost more than that. The price: when a quick disk suddenly
  * hangs, the thread hangs with it, once. */
 #define SK_QUICK_FLUSH_US 500
 void sk_store_demand_here(sk_store *store);
-uint64_t sk_store_committed_position(const sk_store *store);
-uint64_t sk_store_tail(const sk_store *store);
+uint64_t sk_store_tail(const sk_store *store); /* perhaps above the tail gate's cursor */
+uint64_t sk_store_flushed(const sk_store *store);
 uint64_t sk_store_begin(const sk_store *store);
-
-/* Called, with no lock held, each time the committed cursor has moved: long polls hang on this.
- * From any thread that flushes (SYNC) or publishes (ASYNC), perhaps two at once, so
- * `committed` may come out of order. Set once, before the first append. */
-typedef void sk_commit_fn(void *owner, uint64_t committed);
-void sk_store_on_commit(sk_store *store, sk_commit_fn *fn, void *owner);
 
 /* --- queues ----------------------------------------------------------------------------- */
 
@@ -244,6 +244,7 @@ struct sk_store_stats {
     uint64_t segments, log_bytes, index_bytes, appended_records, appended_bytes, flushes, snapshots;
     uint64_t snapshot_failures; /* tried again ten seconds later */
     uint64_t snapshot_position, flushed;
+    uint64_t segments_in_append; /* made by an append, under the owner's lock */
     unsigned disk_used_percent;
     bool refusing; /* the disk is too full for sends: above the mark, or no room for a segment */
 };

@@ -3,7 +3,7 @@
 #ifndef TESTS_BROKER_POWERCUT_H
 #define TESTS_BROKER_POWERCUT_H
 
-#include "ledger.h"
+#include "ledger/ledger.h"
 #include "support/power_past.h"
 
 #define DIR "/d/broker"
@@ -41,6 +41,8 @@ struct work {
 };
 
 /* Open what is on the disk. */
+/* For a choice's view: its owner is a turn. */
+void powercut_range(void *turn, uint32_t store_queue, uint64_t *min, uint64_t *visible);
 sk_ledger *powercut_open(struct work *w, struct memory_vfs *disk, struct sk_recovery *found);
 
 /* For struct power_subject; `work` is a struct work. */

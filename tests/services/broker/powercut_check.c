@@ -107,8 +107,9 @@ static void check_choice(struct model *m, sk_ledger *ledger, uint32_t group,
                             .deadline_ms = now_ms + 1,
                             .owner = 9};
     struct sk_buffer payload = {0};
-    size_t count =
-        sk_state_choose(sk_ledger_state(ledger), &how, sk_ledger_view(ledger), chosen, &payload);
+    struct sk_turn here = {.ledger = ledger};
+    const struct sk_queue_view view = {powercut_range, NULL, &here};
+    size_t count = sk_state_choose(sk_turn_state(&here), &how, &view, chosen, &payload);
     sk_buffer_done(&payload);
     size_t expected = 0;
     for (uint32_t q = 0; q < topic->read_queues; q++) {
@@ -142,7 +143,7 @@ static void check_deliveries(struct work *w, sk_ledger *ledger, size_t records)
     m.count = m.floor_count = 0;
     for (size_t i = 0; i < w->event_count && w->events[i].record <= records; i++)
         play(&m, &w->events[i]);
-    const sk_state *state = sk_ledger_state(ledger);
+    const sk_state *state = sk_turn_state(&(struct sk_turn){.ledger = ledger});
     check_leases(&m, state);
     const struct sk_topic *topic;
     for (size_t t = 0; (topic = sk_state_next_topic(state, &t)) != NULL;) {
@@ -158,7 +159,7 @@ static void check(struct work *w, sk_ledger *ledger, size_t records)
 {
     POWER_MUST(!records || w->past.puts[records - 1].ends_batch,
                "%zu records came back: half a batch", records);
-    const sk_state *state = sk_ledger_state(ledger);
+    const sk_state *state = sk_turn_state(&(struct sk_turn){.ledger = ledger});
     POWER_MUST(sk_state_hash(state) == w->hashes[records],
                "the state after %zu records is another one", records);
     for (uint32_t q = 0; q < w->queues; q++) {
@@ -217,15 +218,16 @@ static void check_use(struct work *w, struct memory_vfs *image, sk_ledger *ledge
     struct sk_span span;
     sk_state_encode_group(
         &(struct sk_group_change){.name = SK_SLICE("after the cut"), .max_attempts = 1}, &payload);
-    sk_ledger_lock(ledger);
-    power_ok(sk_ledger_write(ledger, SK_RECORD_GROUP, sk_buffer_slice(&payload), &span), "write");
-    sk_ledger_unlock(ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, ledger);
+    power_ok(sk_turn_write(&turn, SK_RECORD_GROUP, sk_buffer_slice(&payload), &span), "write");
+    sk_turn_end(&turn);
     sk_buffer_done(&payload);
-    uint64_t hash = sk_state_hash(sk_ledger_state(ledger));
+    uint64_t hash = sk_state_hash(sk_turn_state(&(struct sk_turn){.ledger = ledger}));
     sk_ledger_close(ledger);
     ledger = powercut_open(w, image, &found);
     POWER_MUST(found.clean, "an orderly stop after a cut passes for another one");
-    POWER_MUST(sk_state_hash(sk_ledger_state(ledger)) == hash,
+    POWER_MUST(sk_state_hash(sk_turn_state(&(struct sk_turn){.ledger = ledger})) == hash,
                "what was written after the cut is not there after a restart");
     sk_ledger_close(ledger);
 }

@@ -12,7 +12,7 @@ enum { NAMES = 3, MOST_BATCH = 4, MOST_RECEIVE = 4 };
 
 static const sk_state *state_of(struct work *w)
 {
-    return sk_ledger_state(w->ledger);
+    return sk_turn_state(&(struct sk_turn){.ledger = w->ledger}); /* this program has one thread */
 }
 
 /* --- opening -----------------------------------------------------------------------------------
@@ -24,16 +24,10 @@ static void on_failed(void *owner, struct sk_status why)
     power_ok(why, "the ledger failed");
 }
 
-static void on_commit(void *owner)
-{
-    (void)owner;
-}
-
 sk_ledger *powercut_open(struct work *w, struct memory_vfs *disk, struct sk_recovery *found)
 {
     struct sk_ledger_options options = {
         .store = {.dir = DIR,
-                  .flush = w->flush,
                   .segment_bytes = w->segment_bytes,
                   .retention_bytes = w->retention_bytes,
                   .disk_refuse_percent = 100,
@@ -41,13 +35,18 @@ sk_ledger *powercut_open(struct work *w, struct memory_vfs *disk, struct sk_reco
                   .vfs = memory_vfs_door(disk),
                   .clock = &w->clock,
                   .manual = true},
+        .flush = w->flush,
         .failed = on_failed,
         .owner = w,
     };
     sk_ledger *ledger = NULL;
     power_ok(sk_ledger_open(&options, found, &ledger), "open");
-    sk_ledger_on_commit(ledger, on_commit, NULL);
     return ledger;
+}
+
+void powercut_range(void *turn, uint32_t store_queue, uint64_t *min, uint64_t *visible)
+{
+    sk_turn_range(turn, store_queue, min, visible);
 }
 
 /* --- writing -----------------------------------------------------------------------------------
@@ -55,7 +54,7 @@ sk_ledger *powercut_open(struct work *w, struct memory_vfs *disk, struct sk_reco
 
 static void promise(struct work *w)
 {
-    power_past_promise(&w->past, w->disk, sk_ledger_store(w->ledger), w->flush);
+    power_past_promise(&w->past, w->disk, sk_ledger_store(w->ledger));
 }
 
 static void remember(struct work *w, struct power_put put)
@@ -76,9 +75,10 @@ static uint64_t put(struct work *w, enum sk_record_kind kind, struct sk_buffer *
     struct sk_span span = {0};
     uint32_t len = (uint32_t)payload->len;
     power_past_submit(&w->past, w->disk, w->past.count + 1);
-    sk_ledger_lock(w->ledger);
-    power_ok(sk_ledger_write(w->ledger, kind, sk_buffer_slice(payload), &span), "write");
-    sk_ledger_unlock(w->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, w->ledger);
+    power_ok(sk_turn_write(&turn, kind, sk_buffer_slice(payload), &span), "write");
+    sk_turn_end(&turn);
     sk_buffer_done(payload);
     if (len)
         remember(w, (struct power_put){
@@ -165,12 +165,10 @@ static void delete_topic(struct work *w)
 {
     const struct sk_topic *topic = some_topic(w);
     if (!topic) return;
-    uint32_t id = topic->id, queues[MOST_QUEUES], count = topic->queue_count;
-    memcpy(queues, topic->queues, count * sizeof *queues);
+    uint32_t id = topic->id;
     struct sk_buffer payload = {0};
     sk_state_encode_topic_deleted(topic->name, &payload);
     put(w, SK_RECORD_TOPIC_DELETED, &payload);
-    for (uint32_t q = 0; q < count; q++) sk_store_drop_queue(sk_ledger_store(w->ledger), queues[q]);
     note(w, (struct event){.kind = TOPIC_GONE, .topic = id});
 }
 
@@ -210,14 +208,15 @@ static void send(struct work *w, size_t count)
                                         .queue = queue,
                                         .offset = first + i,
                                         .tag_hash = puts[i].tag_hash,
-                                        .time_ms = sk_ledger_now_ms(w->ledger),
+                                        .time_ms = sk_turn_now_ms(&(struct sk_turn){.ledger = w->ledger}),
                                         .parts = &parts[i],
                                         .part_count = 1};
     }
     power_past_submit(&w->past, w->disk, w->past.count + count);
-    sk_ledger_lock(w->ledger);
-    power_ok(sk_ledger_append(w->ledger, appends, count, spans), "append");
-    sk_ledger_unlock(w->ledger);
+    struct sk_turn turn;
+    sk_turn_begin(&turn, w->ledger);
+    power_ok(sk_turn_commit(&turn, appends, count, spans), "append");
+    sk_turn_end(&turn);
     for (size_t i = 0; i < count; i++) {
         puts[i].span = spans[i];
         remember(w, puts[i]);
@@ -233,14 +232,16 @@ static void receive(struct work *w)
     struct sk_chosen chosen[MOST_RECEIVE];
     struct sk_choose how = {.group = group->id,
                             .topic = topic->id,
-                            .now_ms = sk_ledger_now_ms(w->ledger),
+                            .now_ms = sk_turn_now_ms(&(struct sk_turn){.ledger = w->ledger}),
                             .first_queue = (uint32_t)power_below(&w->dice, topic->read_queues),
                             .count = 1 + power_below(&w->dice, MOST_RECEIVE),
                             .deadline_ms = w->now_ms + 100 + power_below(&w->dice, 5000),
                             .auto_renew = power_below(&w->dice, 2),
                             .owner = 1 + power_below(&w->dice, 3)};
     struct sk_buffer payload = {0};
-    size_t count = sk_state_choose(state_of(w), &how, sk_ledger_view(w->ledger), chosen, &payload);
+    struct sk_turn here = {.ledger = w->ledger};
+    const struct sk_queue_view view = {powercut_range, NULL, &here};
+    size_t count = sk_state_choose(state_of(w), &how, &view, chosen, &payload);
     uint64_t lease = put(w, SK_RECORD_DELIVER, &payload);
     for (size_t i = 0; i < count; i++) {
         struct sk_lease l = {.group = how.group,

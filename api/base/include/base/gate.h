@@ -48,6 +48,17 @@ void sk_gate_advance(sk_gate *gate, uint64_t cursor);
 typedef void sk_gate_demand_fn(void *arg, uint64_t position);
 void sk_gate_on_wait(sk_gate *gate, sk_gate_demand_fn *fn, void *arg);
 
+/* The same question without a wait: for whoever waits somewhere else, for the slowest of several
+ * gates for example. */
+void sk_gate_demand(sk_gate *gate, uint64_t position);
+
+/* Tell one follower of each move, on the thread that moved the cursor, after those who waited and
+ * with no lock held; and of the end, with why != NULL. Two threads may tell it at once, in either
+ * order, so it asks sk_gate_cursor for the place. NULL: nobody; a call that was under way may still
+ * come after. */
+typedef void sk_gate_follow_fn(void *arg, const struct sk_status *why);
+void sk_gate_follow(sk_gate *gate, sk_gate_follow_fn *fn, void *arg);
+
 /* Fill w->position, fn and arg first. Woken when cursor >= position. */
 void sk_gate_wait(sk_gate *gate, struct sk_gate_waiter *w);
 

@@ -182,6 +182,11 @@ size_t sk_state_topic_count(const sk_state *state)
     return state->topics.count;
 }
 
+size_t sk_state_topics_after(const sk_state *state, struct sk_slice name)
+{
+    return sk_names_after(&state->topics, name);
+}
+
 /* --- groups ------------------------------------------------------------------------------ */
 
 static void change_group(struct sk_group_node *group, const struct sk_group_change *change)
@@ -262,6 +267,11 @@ const struct sk_group *sk_state_next_group(const sk_state *state, size_t *cursor
 size_t sk_state_group_count(const sk_state *state)
 {
     return state->groups.count;
+}
+
+size_t sk_state_groups_after(const sk_state *state, struct sk_slice name)
+{
+    return sk_names_after(&state->groups, name);
 }
 
 void sk_catalogue_done(struct sk_state *state)

@@ -17,6 +17,7 @@ struct chooser {
     struct sk_chosen *chosen;
     size_t count;  /* filled of chosen */
     size_t looked; /* offsets whose tag was asked for */
+    bool later;    /* tags are needed that are not at hand */
     struct sk_deliver_writer writer;
 };
 
@@ -31,7 +32,7 @@ struct visit {
 
 static bool is_full(const struct chooser *c)
 {
-    return c->count == c->how->count || c->looked >= LOOK_AT_MOST;
+    return c->later || c->count == c->how->count || c->looked >= LOOK_AT_MOST;
 }
 
 static bool is_wanted(const struct sk_choose *how, uint32_t tag_hash)
@@ -78,8 +79,9 @@ static bool is_wanted_again(struct chooser *c, const struct visit *v, uint64_t o
     uint32_t tag_hash;
     if (!c->how->tag_hashes) return true;
     c->looked++;
-    return c->view->tags(c->view->owner, v->store_queue, offset, 1, &tag_hash) != 1 ||
-           is_wanted(c->how, tag_hash);
+    size_t got = c->view->tags(c->view->owner, v->store_queue, offset, 1, &tag_hash);
+    c->later = got == SK_TAGS_LATER;
+    return got != 1 || is_wanted(c->how, tag_hash);
 }
 
 static void choose_due_of_block(struct chooser *c, const struct visit *v, struct sk_due due,
@@ -90,7 +92,9 @@ static void choose_due_of_block(struct chooser *c, const struct visit *v, struct
         if (offset < v->min) continue; /* the floor sees to it */
         unsigned bit;
         const struct sk_block *block = sk_window_find(window, offset, &bit);
-        if (is_wanted_again(c, v, offset))
+        bool wanted = is_wanted_again(c, v, offset);
+        if (c->later) return;
+        if (wanted)
             take(c, v, offset, 1, block->slots[bit].attempt + 1);
         else
             skip(c, v, offset);
@@ -121,7 +125,8 @@ static void choose_new_filtered(struct chooser *c, const struct visit *v)
         size_t want =
             (size_t)smaller(smaller(v->visible - at, TAGS_AT_ONCE), LOOK_AT_MOST - c->looked);
         size_t got = c->view->tags(c->view->owner, v->store_queue, at, want, tags);
-        if (got == 0) return;
+        c->later = got == SK_TAGS_LATER;
+        if (got == 0 || c->later) return;
         for (size_t i = 0; i < got && c->count < c->how->count; i++, at++, c->looked++) {
             if (is_wanted(c->how, tags[i]))
                 take(c, v, at, 1, 1);

@@ -39,6 +39,8 @@ void sk_names_add(struct sk_names *names, struct sk_named *thing, struct sk_slic
 void sk_names_remove(struct sk_names *names, struct sk_named *thing);
 void *sk_names_find(const struct sk_names *names, struct sk_slice name);
 void *sk_names_by_id(const struct sk_names *names, uint32_t id);
+/* Place in `sorted` of the first thing after that name, whether or not it is there; empty: 0. */
+size_t sk_names_after(const struct sk_names *names, struct sk_slice name);
 /* Was this number ever given out? */
 bool sk_names_knows(const struct sk_names *names, uint32_t id);
 /* An array of all, in order of number; the caller frees it. */

@@ -10,8 +10,6 @@
 /* Offsets, and ranges of them, stay below this, so that sums cannot wrap. */
 #define SK_OFFSET_LIMIT ((uint64_t)1 << 62)
 
-const char *sk_record_kind_name(uint8_t kind);
-
 const char *sk_read_topic(struct sk_slice payload, struct sk_topic_change *out);
 const char *sk_read_group(struct sk_slice payload, struct sk_group_change *out);
 const char *sk_read_name(struct sk_slice payload, struct sk_slice *out);

@@ -64,6 +64,9 @@ enum sk_record_kind {
     SK_RECORD_SEEK = 11,         /* the cursor is put somewhere; leases there are void */
 };
 
+/* "TOPIC", …; "unknown". */
+const char *sk_record_kind_name(uint8_t kind);
+
 /* --- life -------------------------------------------------------------------------------- */
 
 sk_state *sk_state_new(void);
@@ -139,6 +142,9 @@ const struct sk_topic *sk_state_topic_by_id(const sk_state *state, uint32_t id);
 /* In order of name; *cursor starts at 0; NULL at the end. Valid while nothing is applied. */
 const struct sk_topic *sk_state_next_topic(const sk_state *state, size_t *cursor);
 size_t sk_state_topic_count(const sk_state *state);
+/* The cursor of the first topic after that name in order, whether or not there is such a topic; empty:
+ * of the first. For listings in pages, between which the state changes. */
+size_t sk_state_topics_after(const sk_state *state, struct sk_slice name);
 
 /* The offset that the next message of this queue gets. */
 uint64_t sk_state_next_offset(const sk_state *state, uint32_t store_queue);
@@ -173,6 +179,7 @@ const struct sk_group *sk_state_group(const sk_state *state, struct sk_slice nam
 const struct sk_group *sk_state_group_by_id(const sk_state *state, uint32_t id);
 const struct sk_group *sk_state_next_group(const sk_state *state, size_t *cursor);
 size_t sk_state_group_count(const sk_state *state);
+size_t sk_state_groups_after(const sk_state *state, struct sk_slice name);
 
 struct sk_group_change {
     struct sk_slice name;
@@ -191,11 +198,14 @@ uint64_t sk_state_config_version(const sk_state *state);
  * one that consumers may see (committed), and the tag hashes in between. */
 struct sk_queue_view {
     void (*range)(void *owner, uint32_t store_queue, uint64_t *min, uint64_t *visible);
-    /* Fills hashes[0..count) from `offset`; returns how many are there. */
+    /* Fills hashes[0..count) from `offset`; returns how many are there. SK_TAGS_LATER: they are not
+     * at hand; the choice ends with what it has, to be made again when they are. */
     size_t (*tags)(void *owner, uint32_t store_queue, uint64_t offset, size_t count,
                    uint32_t *hashes);
     void *owner;
 };
+
+#define SK_TAGS_LATER SIZE_MAX
 
 struct sk_choose {
     uint32_t group, topic;       /* ids */
