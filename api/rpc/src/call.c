@@ -79,6 +79,7 @@ static void forget(rpc_call *call)
     call->payload = NULL;
     call->request = SK_EMPTY;
     call->peer = NULL;
+    call->identity = NULL;
     call->tls = TLS_UNASKED;
     atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
     call->cancel_fn = NULL;

@@ -15,6 +15,12 @@ const struct rpc_method *rpc_call_method(const rpc_call *call)
     return call->route->method;
 }
 
+struct sk_slice rpc_call_path(const rpc_call *call)
+{
+    const struct rpc_method *method = call->route->method;
+    return method ? sk_slice_of_text(method->path) : rpc_slice_view(&call->details.method);
+}
+
 sk_arena *rpc_call_arena(rpc_call *call)
 {
     if (!call->arena) call->arena = rpc_server_take_arena(call->server);

@@ -67,6 +67,7 @@ struct rpc_call {
     sk_arena *arena;
     struct sk_slice request;
     const char *peer;
+    const struct rpc_identity *identity;
     bool late; /* arrived while the server drains */
     enum { TLS_UNASKED, TLS_NO, TLS_YES } tls;
 

@@ -129,6 +129,13 @@ void rpc_server_mount_raw(rpc_server *server, const struct rpc_method *method, r
     route->raw_owner = owner;
 }
 
+void rpc_server_guard(rpc_server *server, rpc_guard_fn *fn, void *owner)
+{
+    sk_assert(server->state == SERVER_NEW && fn && !server->guard);
+    server->guard = fn;
+    server->guard_owner = owner;
+}
+
 /* --- starting ----------------------------------------------------------------- */
 
 static void register_route(rpc_server *server, struct rpc_route *route)

@@ -13,6 +13,7 @@
 #include <grpc/grpc.h>
 
 #include "base/thread.h"
+#include "rpc/guard.h"
 #include "rpc/server.h"
 #include "src/call_inside.h"
 #include "src/op.h"
@@ -42,6 +43,8 @@ struct rpc_server {
     struct rpc_route unknown;    /* stands for every method that is not mounted */
     const struct rpc_service **services;
     size_t service_count;
+    rpc_guard_fn *guard; /* NULL: everybody may come in */
+    void *guard_owner;
     struct rpc_health *health;
     struct rpc_reflection *reflection;
 

@@ -181,7 +181,7 @@ static void withdraw(rpc_call *call)
 
 static void refuse_unknown(rpc_call *call)
 {
-    struct sk_slice path = rpc_slice_view(&call->details.method);
+    struct sk_slice path = rpc_call_path(call);
     char *text = sk_arena_printf(rpc_call_arena(call), "no such method: %.*s", SK_SLICE_ARGS(path));
     rpc_call_fail(call, RPC_UNIMPLEMENTED, text);
 }
@@ -192,6 +192,17 @@ static bool is_refused(const rpc_call *call)
     const struct rpc_route *route = call->route;
     const struct rpc_health *health = call->server->health;
     return call->late && !(health && route->owner == health);
+}
+
+/* False: the guard refused the call, and it is answered. */
+static bool is_let_in(rpc_call *call)
+{
+    const struct rpc_server *server = call->server;
+    if (!server->guard) return true;
+    struct rpc_verdict verdict = server->guard(server->guard_owner, call);
+    if (verdict.code == RPC_OK) return true;
+    rpc_call_fail(call, verdict.code, verdict.text);
+    return false;
 }
 
 static void refuse_bytes(rpc_call *call)
@@ -208,11 +219,14 @@ static void refuse_bytes(rpc_call *call)
     rpc_call_fail(call, RPC_INVALID_ARGUMENT, text);
 }
 
+/* Nothing of the request is looked at before is_let_in. */
 static void handle(rpc_call *call)
 {
     const struct rpc_route *route = call->route;
     if (is_refused(call)) {
         rpc_call_fail(call, RPC_UNAVAILABLE, "the server is shutting down");
+    } else if (!is_let_in(call)) {
+        return;
     } else if (!route->method) {
         refuse_unknown(call);
     } else if (route->method->kind == RPC_BIDI) {

@@ -29,30 +29,49 @@ static void ctx_free_p(SSL_CTX **ctx)
     SSL_CTX_free(*ctx);
 }
 
-static struct sk_status check_pair(const struct rpc_tls_options *tls)
+static struct sk_status check_pair(const char *cert_file, const char *key_file,
+                                   const SSL_METHOD *side)
+{
+    SK_CLEANUP(ctx_free_p) SSL_CTX *ctx = SSL_CTX_new(side);
+    if (!ctx) return sk_error(SK_NO_MEMORY, "TLS context");
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
+        return openssl_error("read certificate", cert_file);
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
+        return openssl_error("read key", key_file);
+    if (SSL_CTX_check_private_key(ctx) != 1)
+        return openssl_error("match certificate and key", key_file);
+    return SK_SUCCESS;
+}
+
+static struct sk_status check_client_ca(const char *file)
 {
     SK_CLEANUP(ctx_free_p) SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx) return sk_error(SK_NO_MEMORY, "TLS context");
-    if (SSL_CTX_use_certificate_chain_file(ctx, tls->cert_file) != 1)
-        return openssl_error("read certificate", tls->cert_file);
-    if (SSL_CTX_use_PrivateKey_file(ctx, tls->key_file, SSL_FILETYPE_PEM) != 1)
-        return openssl_error("read key", tls->key_file);
-    if (SSL_CTX_check_private_key(ctx) != 1)
-        return openssl_error("match certificate and key", tls->key_file);
+    if (SSL_CTX_load_verify_locations(ctx, file, NULL) != 1)
+        return openssl_error("read certificates that vouch for clients", file);
     return SK_SUCCESS;
+}
+
+/* A certificate that nobody verified never gets as far as rpc_call_identity. */
+static void ask_clients(grpc_tls_credentials_options *options, const char *client_ca_file)
+{
+    if (client_ca_file) grpc_tls_credentials_options_watch_root_certs(options);
+    grpc_tls_credentials_options_set_cert_request_type(
+        options, client_ca_file ? GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY
+                                : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
 }
 
 struct sk_status rpc_tls_server_credentials(const struct rpc_tls_options *tls,
                                             grpc_server_credentials **out)
 {
-    SK_TRY(check_pair(tls));
+    SK_TRY(check_pair(tls->cert_file, tls->key_file, TLS_server_method()));
+    if (tls->client_ca_file) SK_TRY(check_client_ca(tls->client_ca_file));
     grpc_tls_certificate_provider *files = grpc_tls_certificate_provider_file_watcher_create(
-        tls->key_file, tls->cert_file, NULL, RELOAD_SECONDS);
+        tls->key_file, tls->cert_file, tls->client_ca_file, RELOAD_SECONDS);
     grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
     grpc_tls_credentials_options_set_certificate_provider(options, files);
     grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
-    grpc_tls_credentials_options_set_cert_request_type(options,
-                                                       GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+    ask_clients(options, tls->client_ca_file);
     *out = grpc_tls_server_credentials_create(options); /* takes the options */
     grpc_tls_certificate_provider_release(files);
     return SK_SUCCESS;
@@ -79,9 +98,43 @@ static struct sk_status read_text(const char *path, char **out)
     return SK_SUCCESS;
 }
 
-static grpc_channel_credentials *trust_anybody(void)
+/* Who we are, for a server that asks. */
+struct pair {
+    char *cert, *key; /* PEM texts; NULL: we do not say */
+};
+
+static void pair_done(struct pair *pair)
+{
+    free(pair->cert);
+    free(pair->key);
+}
+
+static struct sk_status read_pair(const struct rpc_channel_options *options, struct pair *out)
+{
+    if (!options->cert_file && !options->key_file) return SK_SUCCESS;
+    if (!options->cert_file || !options->key_file)
+        return sk_error(SK_INVALID, "a client certificate needs both cert_file and key_file");
+    SK_TRY(check_pair(options->cert_file, options->key_file, TLS_client_method()));
+    SK_TRY(read_text(options->cert_file, &out->cert));
+    return read_text(options->key_file, &out->key);
+}
+
+static void show_pair(grpc_tls_credentials_options *options, const struct pair *pair)
+{
+    if (!pair->cert) return;
+    grpc_tls_identity_pairs *pairs = grpc_tls_identity_pairs_create();
+    grpc_tls_identity_pairs_add_pair(pairs, pair->key, pair->cert);
+    grpc_tls_certificate_provider *fixed =
+        grpc_tls_certificate_provider_static_data_create(NULL, pairs); /* takes the pairs */
+    grpc_tls_credentials_options_set_certificate_provider(options, fixed);
+    grpc_tls_credentials_options_watch_identity_key_cert_pairs(options);
+    grpc_tls_certificate_provider_release(fixed);
+}
+
+static grpc_channel_credentials *trust_anybody(const struct pair *pair)
 {
     grpc_tls_credentials_options *options = grpc_tls_credentials_options_create();
+    show_pair(options, pair);
     grpc_tls_certificate_verifier *nobody = grpc_tls_certificate_verifier_no_op_create();
     grpc_tls_credentials_options_set_certificate_verifier(options, nobody);
     grpc_tls_credentials_options_set_verify_server_cert(options, 0);
@@ -97,12 +150,15 @@ struct sk_status rpc_tls_channel_credentials(const struct rpc_channel_options *o
         *out = grpc_insecure_credentials_create();
         return SK_SUCCESS;
     }
+    SK_CLEANUP(pair_done) struct pair pair = {0};
+    SK_TRY(read_pair(options, &pair));
     if (options->insecure_skip_verify) {
-        *out = trust_anybody();
+        *out = trust_anybody(&pair);
         return SK_SUCCESS;
     }
     SK_CLEANUP(sk_free_p) char *roots = NULL;
     if (options->ca_file) SK_TRY(read_text(options->ca_file, &roots));
-    *out = grpc_ssl_credentials_create(roots, NULL, NULL, NULL);
+    grpc_ssl_pem_key_cert_pair shown = {.private_key = pair.key, .cert_chain = pair.cert};
+    *out = grpc_ssl_credentials_create(roots, pair.cert ? &shown : NULL, NULL, NULL);
     return SK_SUCCESS;
 }

@@ -14,7 +14,8 @@
 static const struct rpc_method methods[ECHO_METHODS] = {
     [ECHO_SAY] = METHOD("Say", RPC_UNARY),   [ECHO_RAW] = METHOD("Raw", RPC_UNARY),
     [ECHO_PARK] = METHOD("Park", RPC_UNARY), [ECHO_LIST] = METHOD("List", RPC_SERVER_STREAM),
-    [ECHO_CHAT] = METHOD("Chat", RPC_BIDI),  [ECHO_MISSING] = METHOD("Missing", RPC_UNARY),
+    [ECHO_CHAT] = METHOD("Chat", RPC_BIDI),  [ECHO_COLLECT] = METHOD("Collect", RPC_BIDI),
+    [ECHO_MISSING] = METHOD("Missing", RPC_UNARY),
 };
 
 const struct rpc_service echo_service = {"skua.test.Echo", methods, ECHO_METHODS};
@@ -71,7 +72,33 @@ static void chat(void *owner, rpc_call *call)
     rpc_call_listen(call, &events, NULL, NULL);
 }
 
-static const struct echo_handlers defaults = {say, say, list, chat};
+static void collect_message(const void *typed, void *arg, rpc_call *call,
+                            const ProtobufCMessage *message)
+{
+    (void)typed;
+    (void)call;
+    (void)message;
+    ++*(uint32_t *)arg;
+}
+
+static void collect_half_closed(const void *typed, void *arg, rpc_call *call)
+{
+    (void)typed;
+    echo_response response = SKUA__TEST__ECHO_RESPONSE__INIT;
+    response.index = *(const uint32_t *)arg;
+    rpc_call_write(call, &response.base);
+    rpc_call_finish(call, RPC_OK, NULL);
+}
+
+static void collect(void *owner, rpc_call *call)
+{
+    (void)owner;
+    static const struct rpc_stream_events events = {collect_message, collect_half_closed};
+    rpc_call_listen(call, &events, NULL,
+                    sk_arena_zalloc(rpc_call_arena(call), 1, sizeof(uint32_t)));
+}
+
+static const struct echo_handlers defaults = {say, say, list, chat, collect};
 
 /* --- thunks, as api/plugin emits them ----------------------------------------- */
 
@@ -86,17 +113,21 @@ THUNK(say)
 THUNK(park)
 THUNK(list)
 
-static void bind_chat(const void *handlers, void *owner, rpc_call *call)
-{
-    const struct echo_handlers *h = handlers;
-    (h->chat ? h->chat : defaults.chat)(owner, call);
-}
+#define OPEN_THUNK(method)                                                                         \
+    static void bind_##method(const void *handlers, void *owner, rpc_call *call)                   \
+    {                                                                                              \
+        const struct echo_handlers *h = handlers;                                                  \
+        (h->method ? h->method : defaults.method)(owner, call);                                    \
+    }
+OPEN_THUNK(chat)
+OPEN_THUNK(collect)
 
 static const struct rpc_binding bindings[ECHO_METHODS] = {
     [ECHO_SAY] = {.request = bind_say},
     [ECHO_PARK] = {.request = bind_park},
     [ECHO_LIST] = {.request = bind_list},
     [ECHO_CHAT] = {.open = bind_chat},
+    [ECHO_COLLECT] = {.open = bind_collect},
 };
 
 /* --- start and stop ----------------------------------------------------------- */

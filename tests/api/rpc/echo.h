@@ -3,6 +3,7 @@
  *   Say    answers with its data          Raw   the same, undecoded
  *   Park   keeps the call for the test    List  `count` responses, then OK
  *   Chat   answers each message; ends when the client is done
+ *   Collect answers how many messages came, when the client is done
  *   Missing is in the table, but not mounted */
 #ifndef TEST_RPC_ECHO_H
 #define TEST_RPC_ECHO_H
@@ -22,7 +23,16 @@
 typedef Skua__Test__EchoRequest echo_request;
 typedef Skua__Test__EchoResponse echo_response;
 
-enum { ECHO_SAY, ECHO_RAW, ECHO_PARK, ECHO_LIST, ECHO_CHAT, ECHO_MISSING, ECHO_METHODS };
+enum {
+    ECHO_SAY,
+    ECHO_RAW,
+    ECHO_PARK,
+    ECHO_LIST,
+    ECHO_CHAT,
+    ECHO_COLLECT,
+    ECHO_MISSING,
+    ECHO_METHODS
+};
 extern const struct rpc_service echo_service;
 #define ECHO_METHOD(i) (&echo_service.methods[i])
 
@@ -32,6 +42,7 @@ struct echo_handlers {
     void (*park)(void *owner, rpc_call *call, const echo_request *request);
     void (*list)(void *owner, rpc_call *call, const echo_request *request);
     void (*chat)(void *owner, rpc_call *call);
+    void (*collect)(void *owner, rpc_call *call);
 };
 
 struct echo {

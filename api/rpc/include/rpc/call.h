@@ -44,7 +44,11 @@ typedef struct rpc_call rpc_call;
 
 /* --- what came with the call -------------------------------------------------- */
 
+/* NULL in a guard (rpc/guard.h) whose caller wants what nobody mounted. */
 const struct rpc_method *rpc_call_method(const rpc_call *call);
+
+/* "/package.Service/Method" as the client wrote it; lives as long as the call. */
+struct sk_slice rpc_call_path(const rpc_call *call);
 
 /* Memory for as long as the call lives; its budget is the server's call_budget_bytes. */
 sk_arena *rpc_call_arena(rpc_call *call);
@@ -60,6 +64,29 @@ const char *rpc_call_peer(rpc_call *call);
 
 /* Did the client come in through the TLS listener? */
 bool rpc_call_is_tls(rpc_call *call);
+
+enum rpc_name_kind { RPC_NAME_DNS, RPC_NAME_URI, RPC_NAME_EMAIL, RPC_NAME_IP };
+
+/* One of the certificate's subjectAltNames. It counts only together with its kind: a name in the
+ * DNS may look like an address. */
+struct rpc_name {
+    enum rpc_name_kind kind;
+    struct sk_slice text;
+};
+
+/* Who the client is, by the certificate that it showed, if the listener asks for one (struct
+ * rpc_tls_options) and a CA of the listener's vouches for it. All of it is empty otherwise:
+ * plaintext, a client that showed none, or a call whose memory is used up. Compare slices: a
+ * certificate may have zero bytes in its texts. */
+struct rpc_identity {
+    struct sk_slice subject; /* "CN=billing,O=Skua" */
+    struct sk_slice common_name;
+    const struct rpc_name *names;
+    size_t name_count;
+};
+
+/* Never NULL; lives as long as the call. */
+const struct rpc_identity *rpc_call_identity(rpc_call *call);
 
 /* --- parking ------------------------------------------------------------------ */
 

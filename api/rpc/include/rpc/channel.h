@@ -37,6 +37,9 @@ struct rpc_channel_options {
     bool tls;
     const char *ca_file;       /* NULL: the system's roots */
     bool insecure_skip_verify; /* trust any certificate (the broker's own self-signed one) */
+    /* Who we are, for servers that ask; both or none. */
+    const char *cert_file; /* PEM chain */
+    const char *key_file;  /* PEM */
 };
 
 /* target: HOST:PORT. Never fails for an unreachable peer: calls do. */

@@ -79,6 +79,10 @@ SK_CHECKED struct sk_status rpc_server_listen(rpc_server *server, const char *ad
 struct rpc_tls_options {
     const char *cert_file; /* PEM chain */
     const char *key_file;  /* PEM */
+    /* PEM: the CAs that vouch for clients. A client may show a certificate, and does not connect
+     * with one that these do not vouch for; whether it must show one is the guard's to say
+     * (rpc/guard.h). NULL: clients are not asked. */
+    const char *client_ca_file;
 };
 SK_CHECKED struct sk_status rpc_server_listen_tls(rpc_server *server, const char *address,
                                                   const struct rpc_tls_options *tls, int *port);
