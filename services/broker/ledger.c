@@ -13,6 +13,7 @@ struct sk_ledger {
     sk_state *state; /* guarded by lock */
     sk_store *store;
     uint64_t last_ms; /* guarded by lock */
+    uint32_t epoch;   /* of what is written now */
     const struct sk_clock *clock;
     struct sk_queue_view view;
     struct sk_ledger_options options;
@@ -245,6 +246,7 @@ static struct sk_status apply(sk_ledger *ledger, const struct sk_append *record,
 {
     struct sk_fact fact = {
         .kind = record->kind,
+        .epoch = ledger->epoch,
         .queue = record->queue,
         .offset = record->offset,
         .time_ms = record->time_ms,
@@ -284,6 +286,11 @@ struct sk_status sk_ledger_write(sk_ledger *ledger, enum sk_record_kind kind,
     SK_TRY(apply(ledger, &record, &written));
     if (span) *span = written;
     return SK_SUCCESS;
+}
+
+struct sk_lease_id sk_ledger_lease_id(const sk_ledger *ledger, const struct sk_span *span)
+{
+    return (struct sk_lease_id){.epoch = ledger->epoch, .position = span->begin};
 }
 
 uint64_t sk_ledger_visible(sk_ledger *ledger, uint32_t store_queue)

@@ -60,6 +60,9 @@ uint64_t sk_ledger_now_ms(sk_ledger *ledger);
 SK_CHECKED struct sk_status sk_ledger_write(sk_ledger *ledger, enum sk_record_kind kind,
                                             struct sk_slice payload, struct sk_span *span);
 
+/* The id of the leases that the record there, written since the start, gives. */
+struct sk_lease_id sk_ledger_lease_id(const sk_ledger *ledger, const struct sk_span *span);
+
 /* Append MESSAGE records, all or nothing, and apply them. */
 SK_CHECKED struct sk_status sk_ledger_append(sk_ledger *ledger, const struct sk_append *records,
                                              size_t count, struct sk_span *spans);

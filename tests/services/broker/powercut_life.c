@@ -71,19 +71,20 @@ static void remember(struct work *w, struct power_put put)
 }
 
 /* One record of the state's; returns its position, 0 if there was nothing to write. */
-static uint64_t put(struct work *w, enum sk_record_kind kind, struct sk_buffer *payload)
+static struct sk_lease_id put(struct work *w, enum sk_record_kind kind, struct sk_buffer *payload)
 {
     struct sk_span span = {0};
     uint32_t len = (uint32_t)payload->len;
     power_past_submit(&w->past, w->disk, w->past.count + 1);
     sk_ledger_lock(w->ledger);
     power_ok(sk_ledger_write(w->ledger, kind, sk_buffer_slice(payload), &span), "write");
+    struct sk_lease_id id = sk_ledger_lease_id(w->ledger, &span);
     sk_ledger_unlock(w->ledger);
     sk_buffer_done(payload);
     if (len)
         remember(w, (struct power_put){
                         .queue = SK_NO_QUEUE, .len = len, .span = span, .ends_batch = true});
-    return span.begin;
+    return id;
 }
 
 static void note(struct work *w, struct event e)
@@ -97,7 +98,7 @@ static void note(struct work *w, struct event e)
 }
 
 static void note_lease(struct work *w, enum event_kind kind, const struct sk_lease *l,
-                       uint64_t lease, uint64_t deadline_ms)
+                       struct sk_lease_id lease, uint64_t deadline_ms)
 {
     note(w, (struct event){.kind = kind,
                            .group = l->group,
@@ -241,7 +242,7 @@ static void receive(struct work *w)
                             .owner = 1 + power_below(&w->dice, 3)};
     struct sk_buffer payload = {0};
     size_t count = sk_state_choose(state_of(w), &how, sk_ledger_view(w->ledger), chosen, &payload);
-    uint64_t lease = put(w, SK_RECORD_DELIVER, &payload);
+    struct sk_lease_id lease = put(w, SK_RECORD_DELIVER, &payload);
     for (size_t i = 0; i < count; i++) {
         struct sk_lease l = {.group = how.group,
                              .topic = how.topic,
@@ -278,15 +279,15 @@ static void settle(struct work *w, enum sk_record_kind kind)
     if (kind == SK_RECORD_CHANGE) sk_state_encode_change(leases, deadline_ms, &payload);
     if (kind == SK_RECORD_RENEW) sk_state_encode_renew(leases, count, deadline_ms, &payload);
     if (kind == SK_RECORD_RELEASE) sk_state_encode_release(leases, count, &payload);
-    uint64_t position = put(w, kind, &payload);
+    struct sk_lease_id id = put(w, kind, &payload);
     static const enum event_kind kinds[] = {[SK_RECORD_ACK] = ACKED,
                                             [SK_RECORD_CHANGE] = CHANGED,
                                             [SK_RECORD_RENEW] = RENEWED,
                                             [SK_RECORD_RELEASE] = RELEASED};
     for (size_t i = 0; i < count; i++) {
         note_lease(w, kinds[kind], &leases[i],
-                   kind == SK_RECORD_CHANGE ? position : leases[i].lease, deadline_ms);
-        if (kind == SK_RECORD_CHANGE) leases[i].lease = position;
+                   kind == SK_RECORD_CHANGE ? id : leases[i].lease, deadline_ms);
+        if (kind == SK_RECORD_CHANGE) leases[i].lease = id;
         if (kind == SK_RECORD_CHANGE || kind == SK_RECORD_RENEW)
             w->held[w->held_count++] = leases[i];
     }
