@@ -20,7 +20,7 @@ static bool lease_of(sk_broker *broker, const struct sk_group *group, const stru
                              .topic = receipt.topic,
                              .queue = receipt.queue,
                              .offset = receipt.offset,
-                             .lease = receipt.lease};
+                             .lease = {receipt.epoch, receipt.position}};
     return true;
 }
 
@@ -223,14 +223,15 @@ static void change_promised(void *arg, struct sk_status status)
     rpc_call_fail(change->call, RPC_UNAVAILABLE, sk_status_text(&status));
 }
 
-static void new_handle(struct change *change, const struct sk_lease *lease, uint64_t position)
+static void new_handle(struct change *change, const struct sk_lease *lease, struct sk_lease_id id)
 {
     struct sk_receipt receipt = {.broker = change->broker->name,
                                  .group = lease->group,
                                  .topic = lease->topic,
                                  .queue = lease->queue,
                                  .offset = lease->offset,
-                                 .lease = position};
+                                 .epoch = id.epoch,
+                                 .position = id.position};
     change->handle[sk_receipt_encode(&receipt, change->handle)] = '\0';
 }
 
@@ -256,7 +257,7 @@ static struct sk_verdict change_lease(struct change *change, struct sk_turn *tur
         sk_turn_write(turn, SK_RECORD_CHANGE, sk_buffer_slice(&payload), span);
     sk_buffer_done(&payload);
     if (!sk_ok(status)) return sk_verdict_of(status);
-    new_handle(change, &lease, span->begin);
+    new_handle(change, &lease, sk_turn_lease_id(turn, span));
     return SK_GRANTED;
 }
 

@@ -1,15 +1,16 @@
 /* receipt.c - the only reader and writer of receipt handles.
  *
- * FORMAT, version 1: base64url, without padding, of (integers little endian)
+ * FORMAT, version 2: base64url, without padding, of (integers little endian)
  *
- *   0   1  version (1)
+ *   0   1  version (2)
  *   1   1  length of the broker's name (n, at least 1)
  *   2   n  the broker's name
  *   .   4  group id
  *   .   4  topic id
  *   .   4  queue
  *   .   8  offset
- *   .   8  lease
+ *   .   4  lease: epoch
+ *   .   8  lease: position
  *   .   4  crc32c of all that
  *
  * The checksum finds what was cut or altered by accident; it is no signature. */
@@ -18,7 +19,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
-enum { VERSION = 1, FIXED = 1 + 1 + 4 + 4 + 4 + 8 + 8 + 4 };
+enum { VERSION = 2, FIXED = 1 + 1 + 4 + 4 + 4 + 8 + 4 + 8 + 4 };
 
 _Static_assert((FIXED + SK_RECEIPT_BROKER_MAX + 2) / 3 * 4 <= SK_RECEIPT_TEXT_MAX, "room");
 
@@ -92,8 +93,9 @@ size_t sk_receipt_encode(const struct sk_receipt *receipt, char out[SK_RECEIPT_T
     sk_put_u32(p + 4, receipt->topic);
     sk_put_u32(p + 8, receipt->queue);
     sk_put_u64(p + 12, receipt->offset);
-    sk_put_u64(p + 20, receipt->lease);
-    p += 28;
+    sk_put_u32(p + 20, receipt->epoch);
+    sk_put_u64(p + 24, receipt->position);
+    p += 32;
     sk_put_u32(p, sk_crc32c(0, bytes, (size_t)(p - bytes)));
     return to_base64(bytes, (size_t)(p + 4 - bytes), out);
 }
@@ -114,7 +116,8 @@ bool sk_receipt_decode(struct sk_slice text, uint8_t room[SK_RECEIPT_TEXT_MAX],
         .topic = sk_get_u32(p + 4),
         .queue = sk_get_u32(p + 8),
         .offset = sk_get_u64(p + 12),
-        .lease = sk_get_u64(p + 20),
+        .epoch = sk_get_u32(p + 20),
+        .position = sk_get_u64(p + 24),
     };
     return true;
 }

@@ -19,7 +19,8 @@ struct sk_receipt {
     uint32_t group, topic;  /* ids */
     uint32_t queue;
     uint64_t offset;
-    uint64_t lease;
+    uint32_t epoch;    /* these two are the lease id */
+    uint64_t position;
 };
 
 /* Returns the length of the text; no terminating zero. */

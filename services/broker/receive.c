@@ -43,7 +43,7 @@ struct receive {
     struct sk_chosen *chosen;
     size_t chosen_count;
     struct sk_lease *leases; /* of those that go back or are not wanted; see room_for_leases */
-    uint64_t lease;          /* position of the DELIVER record */
+    struct sk_lease_id lease; /* of the DELIVER record */
 };
 
 static struct receive *receive_of(struct sk_poll *poll)
@@ -145,7 +145,7 @@ static struct sk_status choose_once(struct receive *r, struct sk_turn *turn, str
     sk_buffer_done(&payload);
     if (!sk_ok(status)) return status;
     r->chosen_count = count;
-    r->lease = span.begin;
+    r->lease = sk_turn_lease_id(turn, &span);
     return SK_SUCCESS;
 }
 
@@ -220,7 +220,8 @@ static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen
                                  .topic = r->poll.topic,
                                  .queue = chosen->queue,
                                  .offset = chosen->offset,
-                                 .lease = r->lease};
+                                 .epoch = r->lease.epoch,
+                                 .position = r->lease.position};
     char handle[SK_RECEIPT_TEXT_MAX];
     struct sk_delivery about = {
         .receipt_handle = sk_slice_of(handle, sk_receipt_encode(&receipt, handle)),

@@ -11,13 +11,13 @@ enum { BATCH = 1024, GOODBYE_MS = 1000 };
 struct sk_renewer {
     sk_broker *broker;
     struct sk_timer timer;
-    uint64_t first_lease; /* earlier ones were given before this start */
+    struct sk_lease_id first_lease; /* earlier ones were given before this start */
 };
 
 struct batch {
     sk_broker *broker;
     uint64_t now_ms;
-    uint64_t first_lease;
+    struct sk_lease_id first_lease;
     struct sk_lease leases[BATCH];
     size_t count;
     bool full;
@@ -30,7 +30,7 @@ static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk
     /* Given before this start: a broker that died in mid-delivery cannot know whether the messages
      * arrived. Renewing them for an owner that never got them would keep them from the group for
      * hours; so they end when their deadline says, and come again. */
-    if (lease->lease < batch->first_lease) return true;
+    if (sk_lease_id_before(lease->lease, batch->first_lease)) return true;
     if (!sk_sessions_is_alive(batch->broker->sessions, info->owner)) return true;
     uint64_t limit = batch->broker->config->auto_renew_limit_ms;
     if (info->given_ms + limit <= batch->now_ms) return true;
@@ -109,7 +109,9 @@ sk_renewer *sk_renewer_new(sk_broker *broker)
 {
     sk_renewer *renewer = sk_zalloc(1, sizeof *renewer);
     renewer->broker = broker;
-    renewer->first_lease = sk_store_tail(sk_ledger_store(broker->ledger));
+    uint64_t tail = sk_store_tail(sk_ledger_store(broker->ledger));
+    renewer->first_lease = sk_turn_lease_id(&(struct sk_turn){.ledger = broker->ledger},
+                                             &(struct sk_span){.begin = tail});
     renewer->timer = (struct sk_timer){.fn = on_timer, .arg = renewer};
     sk_timer_set_after_ms(broker->timers, &renewer->timer, broker->config->auto_renew_interval_ms);
     return renewer;

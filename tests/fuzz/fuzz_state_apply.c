@@ -16,7 +16,7 @@ static bool apply(sk_state *state, uint8_t kind, struct sk_slice payload)
 {
     position += 50;
     struct sk_fact fact = {
-        .kind = kind, .payload = payload, .position = position, .time_ms = position * 10};
+        .kind = kind, .epoch = 2, .payload = payload, .position = position, .time_ms = position * 10};
     if (kind == SK_RECORD_MESSAGE) {
         fact.queue = payload.len ? payload.data[0] : 0;
         fact.offset = sk_state_next_offset(state, fact.queue);
@@ -101,7 +101,7 @@ static void receive(sk_state *state, const uint32_t *wanted)
     size_t count = sk_state_choose(state, &how, &view, chosen, &b);
     if (b.len) sk_assert(apply(state, SK_RECORD_DELIVER, sk_buffer_slice(&b)));
     for (size_t i = 0; i < count; i++) {
-        struct sk_lease lease = {1, 1, chosen[i].queue, chosen[i].offset, position};
+        struct sk_lease lease = {1, 1, chosen[i].queue, chosen[i].offset, {2, position}};
         struct sk_lease_info info;
         sk_assert(sk_state_check_lease(state, &lease, 1, &info));
         sk_assert(info.attempt == chosen[i].attempt);

@@ -17,7 +17,8 @@ struct event {
     enum event_kind kind;
     size_t record;                /* done by the record of this number, from 1 */
     uint32_t group, topic, queue; /* ids */
-    uint64_t offset, lease, deadline_ms;
+    uint64_t offset, deadline_ms;
+    struct sk_lease_id lease;
 };
 
 struct work {

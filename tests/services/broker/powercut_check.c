@@ -7,7 +7,8 @@
 
 struct slot { /* a message as a group sees it */
     uint32_t group, topic, queue;
-    uint64_t offset, lease, deadline_ms;
+    uint64_t offset, deadline_ms;
+    struct sk_lease_id lease;
     bool acked, leased;
 };
 
@@ -31,7 +32,7 @@ static struct slot *slot_of(struct model *m, const struct event *e)
     }
     POWER_MUST(m->count < sizeof m->slots / sizeof m->slots[0], "the model is full");
     struct slot *s = &m->slots[m->count++];
-    *s = (struct slot){e->group, e->topic, e->queue, e->offset, 0, 0, false, false};
+    *s = (struct slot){.group = e->group, .topic = e->topic, .queue = e->queue, .offset = e->offset};
     return s;
 }
 

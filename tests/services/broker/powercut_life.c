@@ -70,7 +70,7 @@ static void remember(struct work *w, struct power_put put)
 }
 
 /* One record of the state's; returns its position, 0 if there was nothing to write. */
-static uint64_t put(struct work *w, enum sk_record_kind kind, struct sk_buffer *payload)
+static struct sk_lease_id put(struct work *w, enum sk_record_kind kind, struct sk_buffer *payload)
 {
     struct sk_span span = {0};
     uint32_t len = (uint32_t)payload->len;
@@ -78,12 +78,13 @@ static uint64_t put(struct work *w, enum sk_record_kind kind, struct sk_buffer *
     struct sk_turn turn;
     sk_turn_begin(&turn, w->ledger);
     power_ok(sk_turn_write(&turn, kind, sk_buffer_slice(payload), &span), "write");
+    struct sk_lease_id id = sk_turn_lease_id(&turn, &span);
     sk_turn_end(&turn);
     sk_buffer_done(payload);
     if (len)
         remember(w, (struct power_put){
                         .queue = SK_NO_QUEUE, .len = len, .span = span, .ends_batch = true});
-    return span.begin;
+    return id;
 }
 
 static void note(struct work *w, struct event e)
@@ -97,7 +98,7 @@ static void note(struct work *w, struct event e)
 }
 
 static void note_lease(struct work *w, enum event_kind kind, const struct sk_lease *l,
-                       uint64_t lease, uint64_t deadline_ms)
+                       struct sk_lease_id lease, uint64_t deadline_ms)
 {
     note(w, (struct event){.kind = kind,
                            .group = l->group,
@@ -242,7 +243,7 @@ static void receive(struct work *w)
     struct sk_turn here = {.ledger = w->ledger};
     const struct sk_queue_view view = {powercut_range, NULL, &here};
     size_t count = sk_state_choose(state_of(w), &how, &view, chosen, &payload);
-    uint64_t lease = put(w, SK_RECORD_DELIVER, &payload);
+    struct sk_lease_id lease = put(w, SK_RECORD_DELIVER, &payload);
     for (size_t i = 0; i < count; i++) {
         struct sk_lease l = {.group = how.group,
                              .topic = how.topic,
@@ -279,15 +280,15 @@ static void settle(struct work *w, enum sk_record_kind kind)
     if (kind == SK_RECORD_CHANGE) sk_state_encode_change(leases, deadline_ms, &payload);
     if (kind == SK_RECORD_RENEW) sk_state_encode_renew(leases, count, deadline_ms, &payload);
     if (kind == SK_RECORD_RELEASE) sk_state_encode_release(leases, count, &payload);
-    uint64_t position = put(w, kind, &payload);
+    struct sk_lease_id id = put(w, kind, &payload);
     static const enum event_kind kinds[] = {[SK_RECORD_ACK] = ACKED,
                                             [SK_RECORD_CHANGE] = CHANGED,
                                             [SK_RECORD_RENEW] = RENEWED,
                                             [SK_RECORD_RELEASE] = RELEASED};
     for (size_t i = 0; i < count; i++) {
         note_lease(w, kinds[kind], &leases[i],
-                   kind == SK_RECORD_CHANGE ? position : leases[i].lease, deadline_ms);
-        if (kind == SK_RECORD_CHANGE) leases[i].lease = position;
+                   kind == SK_RECORD_CHANGE ? id : leases[i].lease, deadline_ms);
+        if (kind == SK_RECORD_CHANGE) leases[i].lease = id;
         if (kind == SK_RECORD_CHANGE || kind == SK_RECORD_RENEW)
             w->held[w->held_count++] = leases[i];
     }

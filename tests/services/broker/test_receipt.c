@@ -14,7 +14,8 @@ static struct sk_receipt make(const char *broker)
                                .topic = 4000000000u,
                                .queue = 3,
                                .offset = UINT64_MAX - 1,
-                               .lease = 0x123456789abcdef0u};
+                               .epoch = 3000000000u,
+                               .position = 0x123456789abcdef0u};
 }
 
 static const char *const names[] = {"b", "br", "bro", "broker-a", "скуа"};
@@ -31,7 +32,8 @@ START_TEST(a_handle_comes_back)
     ck_assert_uint_eq(back.topic, 4000000000u);
     ck_assert_uint_eq(back.queue, 3);
     ck_assert_uint_eq(back.offset, UINT64_MAX - 1);
-    ck_assert_uint_eq(back.lease, 0x123456789abcdef0u);
+    ck_assert_uint_eq(back.epoch, 3000000000u);
+    ck_assert_uint_eq(back.position, 0x123456789abcdef0u);
 }
 END_TEST
 

@@ -96,6 +96,7 @@ struct sk_ledger {
     sk_store *store;
     sk_promise *promise;
     uint64_t last_ms; /* guarded by lock */
+    uint32_t epoch;   /* of what is written now */
     const struct sk_clock *clock;
     struct sk_ledger_options options;
     _Atomic enum sk_role role;

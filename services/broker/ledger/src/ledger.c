@@ -8,9 +8,10 @@
 /* --- the fold ---------------------------------------------------------------------------- */
 
 /* The state sees of a message what its frame says, live and in replay alike; never its body. */
-static struct sk_fact fact_of(const struct sk_record *record)
+static struct sk_fact fact_of(const sk_ledger *ledger, const struct sk_record *record)
 {
     return (struct sk_fact){.kind = record->kind,
+                            .epoch = ledger->epoch,
                             .queue = record->queue,
                             .offset = record->offset,
                             .time_ms = record->time_ms,
@@ -21,7 +22,7 @@ static struct sk_fact fact_of(const struct sk_record *record)
 
 struct sk_status sk_ledger_fold(sk_ledger *ledger, const struct sk_record *record)
 {
-    struct sk_fact fact = fact_of(record);
+    struct sk_fact fact = fact_of(ledger, record);
     if (record->time_ms > ledger->last_ms) ledger->last_ms = record->time_ms;
     ledger->applying_end = record->span.end;
     return sk_state_apply(ledger->state, &fact);

@@ -151,6 +151,11 @@ uint64_t sk_turn_now_ms(const struct sk_turn *turn)
     return ledger->last_ms;
 }
 
+struct sk_lease_id sk_turn_lease_id(const struct sk_turn *turn, const struct sk_span *span)
+{
+    return (struct sk_lease_id){.epoch = turn->ledger->epoch, .position = span->begin};
+}
+
 enum sk_role sk_turn_role(const struct sk_turn *turn)
 {
     return atomic_load_explicit(&turn->ledger->role, memory_order_relaxed);

@@ -275,7 +275,7 @@ const char *sk_apply_deliver(sk_state *state, const struct sk_fact *fact)
     if (!group || !topic) return NULL; /* deleted since: no effect */
 
     struct delivery d = {.sub = sk_subscription_get(state, group, topic),
-                         .terms = {.lease = fact->position,
+                         .terms = {.lease = {fact->epoch, fact->position},
                                    .deadline_ms = header.deadline_ms,
                                    .owner = header.owner,
                                    .given_s = (uint32_t)(fact->time_ms / 1000),

@@ -23,7 +23,7 @@ bool sk_state_check_lease(const sk_state *state, const struct sk_lease *lease, u
     const struct sk_block *block = sk_window_find(track->window, lease->offset, &bit);
     if (!block || !(block->leased >> bit & 1)) return false;
     const struct sk_slot *slot = &block->slots[bit];
-    if (slot->lease != lease->lease || slot->deadline_ms <= now_ms) return false;
+    if (!sk_lease_id_eq(sk_slot_lease(slot), lease->lease) || slot->deadline_ms <= now_ms) return false;
     *info = info_of(block, bit);
     return true;
 }
@@ -46,7 +46,7 @@ static bool tell_block(const struct renewal *r, const struct sk_window *w,
                                  .topic = w->subscription->topic->named.id,
                                  .queue = w->queue,
                                  .offset = (entry->index << SK_BLOCK_SHIFT) + bit,
-                                 .lease = block->slots[bit].lease};
+                                 .lease = sk_slot_lease(&block->slots[bit])};
         if (wanted && !r->fn(r->arg, &lease, &info)) return false;
     }
     return true;
@@ -85,7 +85,8 @@ static void tell_ends(sk_state *state, const struct sk_fact *fact, uint64_t dead
 /* ACK, CHANGE, RENEW, RELEASE. Whatever it names that is not there any more is no error. */
 const char *sk_apply_leases(sk_state *state, const struct sk_fact *fact)
 {
-    struct sk_settle how = {.kind = (enum sk_record_kind)fact->kind, .new_lease = fact->position};
+    struct sk_settle how = {.kind = (enum sk_record_kind)fact->kind,
+                            .new_lease = {fact->epoch, fact->position}};
     bool with_deadline = fact->kind == SK_RECORD_CHANGE || fact->kind == SK_RECORD_RENEW;
     struct sk_reader rest;
     const char *wrong = sk_read_leases(fact->payload, with_deadline, &how.deadline_ms, &rest);

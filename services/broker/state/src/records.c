@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "varint.h"
 
-enum { RECORD_VERSION = 1, FLAG_MIXED = 1, FLAG_ORDERLY = 1, FLAG_AUTO_RENEW = 1 };
+enum { RECORD_VERSION = 1, LEASES_VERSION = 2, FLAG_MIXED = 1, FLAG_ORDERLY = 1, FLAG_AUTO_RENEW = 1 };
 
 static const char *const bad_version = "its version is unknown";
 static const char *const bad_length = "it ends too early";
@@ -159,8 +159,8 @@ const char *sk_read_name(struct sk_slice payload, struct sk_slice *out)
  *                  v  length * 4 + kind: 0 gap (left as it is), 1 lease, 2 skip (done)
  *            1  zero: the end of the runs
  *
- * The lease id is the position of the record; an attempt is one more than the
- * one before. 32 messages in a row of one queue take some 28 bytes. */
+ * The lease id is the epoch and position of the record; an attempt is one more
+ * than the one before. 32 messages in a row of one queue take some 28 bytes. */
 static void deliver_header(struct sk_deliver_writer *w)
 {
     const struct sk_deliver *h = w->header;
@@ -255,7 +255,7 @@ bool sk_read_deliver_run(struct sk_reader *rest, struct sk_run *out)
     return !rest->failed;
 }
 
-/* ACK, CHANGE, RENEW and RELEASE, version 1
+/* ACK, CHANGE, RENEW and RELEASE, version 2
  *
  *   0  1  version
  *   1  8  deadline_ms: CHANGE and RENEW only
@@ -263,7 +263,7 @@ bool sk_read_deliver_run(struct sk_reader *rest, struct sk_run *out)
  *            1  what differs from the run before: 1 group and topic, 2 queue, 4 lease
  *            v  group id, topic id   if 1
  *            v  queue id             if 2
- *            v  lease id             if 4
+ *            v  lease: epoch, v  position   if 4
  *            v  first offset
  *            v  how many offsets from there on, at least 1
  *
@@ -275,7 +275,7 @@ static void put_lease_run(struct sk_buffer *out, const struct sk_lease_run *befo
 {
     bool subscription = run->group != before->group || run->topic != before->topic;
     bool queue = run->queue != before->queue;
-    bool lease = run->lease != before->lease;
+    bool lease = !sk_lease_id_eq(run->lease, before->lease);
 
     sk_buffer_put_u8(out, (uint8_t)((subscription ? RUN_SUBSCRIPTION : 0) |
                                     (queue ? RUN_QUEUE : 0) | (lease ? RUN_LEASE : 0)));
@@ -284,14 +284,17 @@ static void put_lease_run(struct sk_buffer *out, const struct sk_lease_run *befo
         sk_put_varint(out, run->topic);
     }
     if (queue) sk_put_varint(out, run->queue);
-    if (lease) sk_put_varint(out, run->lease);
+    if (lease) {
+        sk_put_varint(out, run->lease.epoch);
+        sk_put_varint(out, run->lease.position);
+    }
     sk_put_varint(out, run->offset);
     sk_put_varint(out, run->count);
 }
 
 static bool continues(const struct sk_lease_run *run, const struct sk_lease *lease)
 {
-    return run->offset + run->count == lease->offset && run->lease == lease->lease &&
+    return run->offset + run->count == lease->offset && sk_lease_id_eq(run->lease, lease->lease) &&
            run->queue == lease->queue && run->topic == lease->topic && run->group == lease->group;
 }
 
@@ -314,7 +317,7 @@ static void put_leases(const struct sk_lease *leases, size_t count, struct sk_bu
 
 void sk_state_encode_ack(const struct sk_lease *leases, size_t count, struct sk_buffer *out)
 {
-    sk_buffer_put_u8(out, RECORD_VERSION);
+    sk_buffer_put_u8(out, LEASES_VERSION);
     put_leases(leases, count, out);
 }
 
@@ -326,7 +329,7 @@ void sk_state_encode_release(const struct sk_lease *leases, size_t count, struct
 void sk_state_encode_renew(const struct sk_lease *leases, size_t count, uint64_t deadline_ms,
                            struct sk_buffer *out)
 {
-    sk_buffer_put_u8(out, RECORD_VERSION);
+    sk_buffer_put_u8(out, LEASES_VERSION);
     sk_buffer_put_u64(out, deadline_ms);
     put_leases(leases, count, out);
 }
@@ -341,7 +344,7 @@ const char *sk_read_leases(struct sk_slice payload, bool with_deadline, uint64_t
                            struct sk_reader *rest)
 {
     struct sk_reader r = sk_reader_of(payload);
-    if (sk_read_u8(&r) != RECORD_VERSION) return bad_version;
+    if (sk_read_u8(&r) != LEASES_VERSION) return bad_version;
     *deadline_ms = with_deadline ? sk_read_u64(&r) : 0;
     if (r.failed) return bad_length;
     *rest = r;
@@ -358,7 +361,10 @@ bool sk_read_lease_run(struct sk_reader *rest, struct sk_lease_run *run)
         run->topic = sk_read_small(rest);
     }
     if (what & RUN_QUEUE) run->queue = sk_read_small(rest);
-    if (what & RUN_LEASE) run->lease = sk_read_varint(rest);
+    if (what & RUN_LEASE) {
+        run->lease.epoch = sk_read_small(rest);
+        run->lease.position = sk_read_varint(rest);
+    }
     run->offset = read_offset(rest);
     run->count = read_offset(rest);
     if (run->count == 0) rest->failed = true;

@@ -64,7 +64,8 @@ bool sk_read_deliver_run(struct sk_reader *rest, struct sk_run *out);
 
 struct sk_lease_run {
     uint32_t group, topic, queue;
-    uint64_t lease, offset, count;
+    struct sk_lease_id lease;
+    uint64_t offset, count;
 };
 
 /* A zeroed run goes in at first; each call changes it into the next one. */

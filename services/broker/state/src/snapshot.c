@@ -1,6 +1,6 @@
 /* snapshot.c - the whole state as bytes, and back.
  *
- * SNAPSHOT, version 1. `v` is a varint (varint.h), other integers are little endian.
+ * SNAPSHOT, version 2. `v` is a varint (varint.h), other integers are little endian.
  *
  *   4  magic "SKST"
  *   4  version
@@ -19,7 +19,7 @@
  *            v blocks with open messages, and for each, in order:
  *                v index  8 leased  8 returned  8 auto renewed (a bit for each offset)
  *                for each open message, in order of offset:
- *                    v attempt, and if leased: v lease id  v deadline_ms  8 owner  4 given_s
+ *                    v attempt, and if leased: v epoch  v position  v deadline_ms  8 owner  4 given_s
  *
  * The same state gives the same bytes: everything is in order, and hints, pools and
  * leftovers in slots are not written. */
@@ -28,7 +28,7 @@
 #include "internal.h"
 #include "varint.h"
 
-enum { SNAPSHOT_MAGIC = 0x54534b53, SNAPSHOT_VERSION = 1, FLAG_MIXED = 1, FLAG_ORDERLY = 1 };
+enum { SNAPSHOT_MAGIC = 0x54534b53, SNAPSHOT_VERSION = 2, FLAG_MIXED = 1, FLAG_ORDERLY = 1 };
 
 /* --- save -------------------------------------------------------------------------------- */
 
@@ -76,7 +76,8 @@ static void save_block(const struct sk_block_entry *entry, struct sk_buffer *out
         const struct sk_slot *slot = &b->slots[bit];
         sk_put_varint(out, slot->attempt);
         if (!(b->leased >> bit & 1)) continue;
-        sk_put_varint(out, slot->lease);
+        sk_put_varint(out, slot->epoch);
+        sk_put_varint(out, slot->position);
         sk_put_varint(out, slot->deadline_ms);
         sk_buffer_put_u64(out, slot->owner);
         sk_buffer_put_u32(out, slot->given_s);
@@ -236,7 +237,8 @@ static const char *load_slots(struct sk_block *b, struct sk_reader *r)
         *slot = (struct sk_slot){.attempt = sk_read_small(r)};
         if (!(b->leased >> bit & 1)) continue;
         if (slot->attempt == 0) return "a lease was never delivered";
-        slot->lease = sk_read_varint(r);
+        slot->epoch = sk_read_small(r);
+        slot->position = sk_read_varint(r);
         slot->deadline_ms = sk_read_varint(r);
         slot->owner = sk_read_u64(r);
         slot->given_s = sk_read_u32(r);

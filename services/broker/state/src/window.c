@@ -231,7 +231,8 @@ static void fill_slots(struct sk_block *b, uint64_t mask, uint64_t again,
     {
         struct sk_slot *slot = &b->slots[i];
         uint32_t before = again >> i & 1 ? slot->attempt : 0;
-        *slot = (struct sk_slot){.lease = terms->lease,
+        *slot = (struct sk_slot){.position = terms->lease.position,
+                                 .epoch = terms->lease.epoch,
                                  .deadline_ms = terms->deadline_ms,
                                  .owner = terms->owner,
                                  .attempt = before + (before < UINT32_MAX),
@@ -304,7 +305,9 @@ static void renew(struct sk_window *w, struct sk_block *b, uint64_t mask,
     {
         note_end(w, b, b->slots[i].deadline_ms);
         b->slots[i].deadline_ms = how->deadline_ms;
-        if (how->kind == SK_RECORD_CHANGE) b->slots[i].lease = how->new_lease;
+        if (how->kind != SK_RECORD_CHANGE) continue;
+        b->slots[i].position = how->new_lease.position;
+        b->slots[i].epoch = how->new_lease.epoch;
     }
     if (how->kind == SK_RECORD_CHANGE) { /* the consumer has taken it in its own hands */
         w->renewing -= count_bits(mask & b->renewing);
@@ -319,7 +322,7 @@ static void settle_in_block(struct sk_window *w, struct sk_block *b, uint64_t ma
     uint64_t hit = 0;
     each_bit(i, mask & b->leased)
     {
-        if (b->slots[i].lease == how->lease) hit |= (uint64_t)1 << i;
+        if (sk_lease_id_eq(sk_slot_lease(&b->slots[i]), how->lease)) hit |= (uint64_t)1 << i;
     }
     if (!hit) return;
     if (how->kind == SK_RECORD_ACK)

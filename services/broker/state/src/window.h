@@ -33,12 +33,18 @@ enum { SK_BLOCK_SLOTS = 64, SK_BLOCK_SHIFT = 6 };
 
 /* Of a returned message only `attempt` means anything. */
 struct sk_slot {
-    uint64_t lease;
+    uint64_t position; /* with epoch: the lease */
     uint64_t deadline_ms;
     uint64_t owner;
+    uint32_t epoch;
     uint32_t attempt; /* deliveries so far, the present one included */
     uint32_t given_s; /* when the lease was given, seconds since 1970 */
 };
+
+static inline struct sk_lease_id sk_slot_lease(const struct sk_slot *slot)
+{
+    return (struct sk_lease_id){.epoch = slot->epoch, .position = slot->position};
+}
 
 struct sk_block {
     uint64_t leased, returned; /* a bit per slot; never both */
@@ -96,7 +102,7 @@ struct sk_block *sk_window_find(const struct sk_window *w, uint64_t offset, unsi
 /* Lease [first, end). Offsets below `next` must be open: they get one more attempt.
  * False, with a part done, if one is not. */
 struct sk_terms {
-    uint64_t lease;
+    struct sk_lease_id lease;
     uint64_t deadline_ms;
     uint64_t owner;
     uint32_t given_s;
@@ -112,9 +118,9 @@ void sk_window_close(struct sk_window *w, struct sk_pool *pool, uint64_t first, 
  * that are leased under `lease`. */
 struct sk_settle {
     enum sk_record_kind kind;
-    uint64_t lease;
-    uint64_t deadline_ms; /* CHANGE, RENEW */
-    uint64_t new_lease;   /* CHANGE */
+    struct sk_lease_id lease;
+    uint64_t deadline_ms;         /* CHANGE, RENEW */
+    struct sk_lease_id new_lease; /* CHANGE */
 };
 void sk_window_settle(struct sk_window *w, struct sk_pool *pool, uint64_t first, uint64_t end,
                       const struct sk_settle *how);

@@ -13,10 +13,10 @@ struct consequences {
 
 static struct watcher w;
 
-static struct sk_buffer payload_of(enum sk_record_kind kind, uint64_t lease)
+static struct sk_buffer payload_of(enum sk_record_kind kind, uint64_t position)
 {
     struct sk_buffer b = {0};
-    struct sk_lease held = {.group = group, .topic = orders, .lease = lease};
+    struct sk_lease held = {.group = group, .topic = orders, .lease = {.position = position}};
     struct sk_topic_change topic = topic_named("orders", 2);
     uint64_t now_ms = now_us / 1000;
     switch (kind) {

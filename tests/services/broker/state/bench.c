@@ -115,7 +115,7 @@ static void run(uint32_t queues, bool filtered, size_t held, struct row *row)
             row->deliver_bytes = b.len;
             for (size_t k = 0; k < BATCH; k++)
                 leases[i * BATCH + k] =
-                    (struct sk_lease){1, 1, chosen[k].queue, chosen[k].offset, position};
+                    (struct sk_lease){1, 1, chosen[k].queue, chosen[k].offset, {0, position}};
         }
         if (i < held) continue;
         const struct sk_lease *batch = &leases[(i - held) * BATCH];

@@ -71,7 +71,7 @@ static void consider(struct model_cursor *c, const struct world *w, const struct
         e->status = CLOSED;
         return;
     }
-    *e = (struct entry){.lease = w->position + 100,
+    *e = (struct entry){.lease = {.epoch = w->epoch, .position = w->position + 100},
                         .deadline_ms = w->now_ms + r->how.invisible_ms,
                         .given_ms = w->now_ms / 1000 * 1000,
                         .owner = r->how.owner,
@@ -123,7 +123,8 @@ static struct entry *find(struct model *m, const struct sk_lease *lease)
             if (m->groups[g].id != lease->group || m->topics[t].id != lease->topic) continue;
             struct model_cursor *c = &m->cursors[g][t][lease->queue];
             struct entry *e = &c->entries[lease->offset];
-            bool held = e->status == LEASED && e->lease == lease->lease && lease->offset < c->next;
+            bool held = e->status == LEASED && e->lease.position == lease->lease.position &&
+                        e->lease.epoch == lease->lease.epoch && lease->offset < c->next;
             return held ? e : NULL;
         }
     return NULL;
@@ -135,7 +136,7 @@ const struct entry *model_entry(struct model *m, const struct sk_lease *lease)
 }
 
 void model_settle(struct model *m, enum sk_record_kind kind, const struct sk_lease *lease,
-                  uint64_t deadline_ms, uint64_t new_lease)
+                  uint64_t deadline_ms, struct sk_lease_id new_lease)
 {
     struct entry *e = find(m, lease);
     if (!e) return;

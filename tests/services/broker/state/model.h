@@ -13,7 +13,8 @@ enum { GROUPS = 3, TOPICS = 3, QUEUES = 4, OFFSETS = 2048 };
 enum entry_status { CLOSED, LEASED, RETURNED };
 
 struct entry {
-    uint64_t lease, deadline_ms, given_ms, owner;
+    struct sk_lease_id lease;
+    uint64_t deadline_ms, given_ms, owner;
     uint32_t attempt;
     uint8_t status;
     bool auto_renew;
@@ -67,7 +68,7 @@ void model_receive(struct model *m, const struct world *w, struct model_receipt 
 
 /* ACK, CHANGE, RENEW, RELEASE of one lease. */
 void model_settle(struct model *m, enum sk_record_kind kind, const struct sk_lease *lease,
-                  uint64_t deadline_ms, uint64_t new_lease);
+                  uint64_t deadline_ms, struct sk_lease_id new_lease);
 void model_seek(struct model *m, uint32_t group, uint32_t topic, uint32_t queue, uint64_t offset);
 
 /* The entry if that is its present lease; NULL. */

@@ -24,6 +24,7 @@ enum { LEASES = 256, TAGS = 4 };
     X(GROUP, 4)                                                                                    \
     X(TOPIC_DELETED, 2)                                                                            \
     X(GROUP_DELETED, 2)                                                                            \
+    X(EPOCH, 4)                                                                                    \
     X(LATE, 2)                                                                                     \
     X(SNAPSHOT, 3)                                                                                 \
     X(RESTART, 3)

@@ -57,7 +57,9 @@ static const struct {
     {"another group", {.group = 1}, 0},    {"another topic", {.topic = 1}, 0},
     {"another queue", {.queue = 1}, 0},    {"a queue that is not", {.queue = 1000}, 0},
     {"the next offset", {.offset = 1}, 0}, {"an offset far off", {.offset = 1ull << 61}, 0},
-    {"another lease id", {.lease = 1}, 0}, {"at its end", {0}, 1000},
+    {"another position", {.lease = {.position = 1}}, 0},
+    {"another epoch", {.lease = {.epoch = 1}}, 0},
+    {"at its end", {0}, 1000},
     {"long after its end", {0}, 100000},
 };
 
@@ -70,12 +72,41 @@ START_TEST(only_the_present_lease_is_good)
     lease.topic += wrong[_i].add.topic;
     lease.queue += wrong[_i].add.queue;
     lease.offset += wrong[_i].add.offset;
-    lease.lease += wrong[_i].add.lease;
+    lease.lease.epoch += wrong[_i].add.lease.epoch;
+    lease.lease.position += wrong[_i].add.lease.position;
     w.now_ms += wrong[_i].later_ms;
     ck_assert_msg(!is_good(&lease), "%s", wrong[_i].name);
     if (wrong[_i].later_ms) return;
     world_ack(&w, &lease, 1);
     ck_assert_msg(is_good(leases), "%s: was acknowledged all the same", wrong[_i].name);
+}
+END_TEST
+
+/* A store that lost its unflushed tail writes the same positions again, for other leases. */
+START_TEST(a_receipt_of_an_earlier_epoch_acknowledges_nothing)
+{
+    ck_assert_uint_eq(receive(3, false, 1), 3);
+    struct sk_lease old[3] = {leases[0], leases[1], leases[2]}, changed = old[0];
+    world_release(&w, leases, 3);
+    world_new_epoch(&w, 2);
+    ck_assert_uint_eq(receive(3, false, 2), 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(leases[i].offset, old[i].offset);
+        ck_assert_uint_eq(leases[i].lease.position, old[i].lease.position);
+        ck_assert(sk_lease_id_before(old[i].lease, leases[i].lease));
+        ck_assert(!is_good(&old[i]));
+    }
+    uint64_t hash = sk_state_hash(w.state);
+    world_ack(&w, old, 3);
+    world_release(&w, old, 3);
+    world_renew(&w, old, 3, w.now_ms + 5000);
+    world_change(&w, &changed, w.now_ms + 5000);
+    ck_assert_uint_eq(sk_state_hash(w.state), hash);
+    sk_state *reloaded = world_reload(&w);
+    ck_assert_uint_eq(sk_state_hash(reloaded), hash);
+    ck_assert(sk_state_check_lease(reloaded, leases, w.now_ms, &info));
+    ck_assert(!sk_state_check_lease(reloaded, old, w.now_ms, &info));
+    sk_state_free(reloaded);
 }
 END_TEST
 
@@ -112,7 +143,7 @@ START_TEST(change_gives_a_new_lease_and_ends_auto_renewal)
     ck_assert_uint_eq(receive(1, true, 1), 1);
     struct sk_lease old = leases[0], lease = old;
     world_change(&w, &lease, w.now_ms + 50);
-    ck_assert_uint_ne(lease.lease, old.lease);
+    ck_assert(sk_lease_id_before(old.lease, lease.lease));
     ck_assert(!is_good(&old));
     ck_assert(is_good(&lease));
     ck_assert_uint_eq(info.deadline_ms, w.now_ms + 50);
@@ -284,6 +315,7 @@ static Suite *leases_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_lease_tells_who_has_it_and_until_when);
     tcase_add_loop_test(tc, only_the_present_lease_is_good, 0, ROWS(wrong));
+    tcase_add_test(tc, a_receipt_of_an_earlier_epoch_acknowledges_nothing);
     tcase_add_test(tc, an_acknowledged_message_never_comes_back);
     tcase_add_test(tc, a_late_ack_counts_until_someone_else_has_the_message);
     tcase_add_test(tc, change_gives_a_new_lease_and_ends_auto_renewal);

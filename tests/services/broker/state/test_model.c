@@ -295,7 +295,8 @@ static void settle(struct run *r, enum sk_record_kind kind, struct sk_lease *som
                    uint64_t deadline_ms)
 {
     for (size_t i = 0; i < count; i++)
-        model_settle(&r->m, kind, &some[i], deadline_ms, r->w.position + 100);
+        model_settle(&r->m, kind, &some[i], deadline_ms,
+                     (struct sk_lease_id){r->w.epoch, r->w.position + 100});
     tell("record %d of %zu leases, first %u %u %u:%" PRIu64 ", deadline %+" PRId64 " ms", kind,
          count, some->group, some->topic, some->queue, some->offset,
          (int64_t)(deadline_ms - r->w.now_ms));
@@ -414,6 +415,10 @@ static void perform(struct run *r, enum operation op, uint32_t g, uint32_t t)
         break;
     case OP_LATE:
         do_late(r, g, t);
+        break;
+    case OP_EPOCH:
+        world_new_epoch(&r->w, below(r, 64));
+        tell("epoch %u, from position %" PRIu64 " on", r->w.epoch, r->w.position);
         break;
     case OP_SNAPSHOT:
         keep_snapshot(r);

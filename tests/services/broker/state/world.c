@@ -28,6 +28,7 @@ static struct sk_status append(struct world *w, struct sk_fact fact)
         w->fact_room = w->fact_room ? w->fact_room * 2 : 64;
         w->facts = sk_realloc(w->facts, w->fact_room, sizeof *w->facts);
     }
+    fact.epoch = w->epoch;
     fact.position = w->position += 100;
     fact.time_ms = w->now_ms;
     if (fact.payload.len)
@@ -43,19 +44,31 @@ struct sk_status world_try(struct world *w, enum sk_record_kind kind, struct sk_
     return append(w, (struct sk_fact){.kind = (uint8_t)kind, .payload = payload});
 }
 
-uint64_t world_write(struct world *w, enum sk_record_kind kind, struct sk_buffer *payload)
+static struct sk_lease_id last_id(const struct world *w)
+{
+    return (struct sk_lease_id){.epoch = w->epoch, .position = w->position};
+}
+
+void world_new_epoch(struct world *w, uint64_t records)
+{
+    w->epoch++;
+    w->position -= records * 100 < w->position ? records * 100 : 0;
+}
+
+struct sk_lease_id world_write(struct world *w, enum sk_record_kind kind, struct sk_buffer *payload)
 {
     struct sk_status s = world_try(w, kind, sk_buffer_slice(payload));
     sk_assert(sk_ok(s));
     payload->len = 0;
-    return w->position;
+    return last_id(w);
 }
 
-static uint64_t write_and_drop(struct world *w, enum sk_record_kind kind, struct sk_buffer *payload)
+static struct sk_lease_id write_and_drop(struct world *w, enum sk_record_kind kind,
+                                         struct sk_buffer *payload)
 {
-    uint64_t position = world_write(w, kind, payload);
+    struct sk_lease_id id = world_write(w, kind, payload);
     sk_buffer_done(payload);
-    return position;
+    return id;
 }
 
 uint32_t world_topic(struct world *w, const char *name, uint32_t queues)
@@ -174,7 +187,7 @@ size_t world_receive(struct world *w, const struct world_receive *how, struct sk
                                       .topic = how->topic,
                                       .queue = chosen[i].queue,
                                       .offset = chosen[i].offset,
-                                      .lease = w->position};
+                                      .lease = last_id(w)};
     sk_buffer_done(&b);
     return count;
 }

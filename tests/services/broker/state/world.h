@@ -1,7 +1,7 @@
 /* world.h - a log and a store in memory around a state: what a broker does with it.
  *
  * Every record is kept, so that a test can replay them into a second state.
- * Positions grow by 100. All functions abort on what a test did not expect. */
+ * Positions grow by 100, and go back only with a new epoch. All functions abort on what a test did not expect. */
 #ifndef TESTS_STATE_WORLD_H
 #define TESTS_STATE_WORLD_H
 
@@ -21,6 +21,7 @@ struct world {
     struct sk_fact *facts; /* payloads are ours */
     size_t fact_count, fact_room;
     uint64_t position, now_ms;
+    uint32_t epoch;
     struct world_queue queues[WORLD_QUEUES];
     size_t tag_questions; /* offsets asked for */
 };
@@ -28,9 +29,11 @@ struct world {
 void world_init(struct world *w);
 void world_done(struct world *w);
 
-/* Write and apply. `payload` is emptied. Returns the record's position. */
-uint64_t world_write(struct world *w, enum sk_record_kind kind, struct sk_buffer *payload);
-/* The same, giving back what apply said. */
+/* Write and apply. `payload` is emptied. Returns the lease id that the record gives. */
+struct sk_lease_id world_write(struct world *w, enum sk_record_kind kind, struct sk_buffer *payload);
+/* The next record is of a new epoch, and stands where one of the last `records` stood before. */
+void world_new_epoch(struct world *w, uint64_t records);
+/* As world_write, giving back what apply said. */
 struct sk_status world_try(struct world *w, enum sk_record_kind kind, struct sk_slice payload);
 
 uint32_t world_topic(struct world *w, const char *name, uint32_t queues); /* returns its id */

@@ -111,6 +111,10 @@ SK_CHECKED struct sk_status sk_turn_commit(struct sk_turn *turn, const struct sk
 SK_CHECKED struct sk_status sk_turn_write(struct sk_turn *turn, enum sk_record_kind kind,
                                           struct sk_slice payload, struct sk_span *span);
 
+/* The id of the leases that the record there, committed since the start, gives: a position alone may be
+ * used again by the next start, when an async store lost its tail. */
+struct sk_lease_id sk_turn_lease_id(const struct sk_turn *turn, const struct sk_span *span);
+
 /* --- any time -------------------------------------------------------------------------------- */
 
 void sk_ledger_set_role(sk_ledger *ledger, enum sk_role role);

@@ -20,8 +20,10 @@
  *
  * Offsets below `committed` are done. Inside the window each offset is A, L or R;
  * a lease whose deadline is at or before `now` counts as returned: expiry needs
- * no record. `lease` is the position of the record that gave it: unique, growing,
- * the same on every replica; a receipt handle carries it.
+ * no record. `lease` is the epoch and position of the record that gave it: unique
+ * for ever, growing, the same on every replica; a receipt handle carries it. (A
+ * position alone is not: a log that lost its unflushed tail writes there again,
+ * but in a later epoch.)
  *
  * A new (group, topic) pair starts at the queue's first kept offset: a group sees
  * the whole topic. UpdateOffset (sk_state_encode_seek) moves it anywhere.
@@ -75,10 +77,11 @@ void sk_state_free(sk_state *state);
 /* A frame of the log, as apply needs it. */
 struct sk_fact {
     uint8_t kind;
+    uint32_t epoch;    /* in which it was written */
     uint32_t queue;    /* MESSAGE: the store's queue number */
     uint64_t offset;   /* MESSAGE */
     uint64_t time_ms;
-    uint64_t position; /* where the record begins: the lease id that it gives */
+    uint64_t position; /* where the record begins: with the epoch, the lease id that it gives */
     struct sk_slice payload;
 };
 
@@ -256,10 +259,27 @@ uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t 
 
 /* --- leases ------------------------------------------------------------------------------ */
 
+/* Of the record that gave it. */
+struct sk_lease_id {
+    uint32_t epoch;
+    uint64_t position;
+};
+
+static inline bool sk_lease_id_eq(struct sk_lease_id a, struct sk_lease_id b)
+{
+    return a.position == b.position && a.epoch == b.epoch;
+}
+
+/* Was `a` given before `b`? */
+static inline bool sk_lease_id_before(struct sk_lease_id a, struct sk_lease_id b)
+{
+    return a.epoch != b.epoch ? a.epoch < b.epoch : a.position < b.position;
+}
+
 struct sk_lease {
     uint32_t group, topic, queue; /* ids */
     uint64_t offset;
-    uint64_t lease;
+    struct sk_lease_id lease;
 };
 
 struct sk_lease_info {
@@ -275,7 +295,7 @@ bool sk_state_check_lease(const sk_state *state, const struct sk_lease *lease, u
                           struct sk_lease_info *info);
 
 /* Payloads for leases that were just checked. Applying one that is void is no error: that entry
- * has no effect. CHANGE: the new lease id is the record's position, and there is no more auto
+ * has no effect. CHANGE: the new lease id is the record's, and there is no more auto
  * renewal: the consumer said when it wants the message again. A deadline at or before now gives
  * it back at once. */
 void sk_state_encode_ack(const struct sk_lease *leases, size_t count, struct sk_buffer *out);
