@@ -47,6 +47,7 @@ static struct sk_status fold_apply(void *owner, const struct sk_record *record)
     sk_ledger *ledger = owner;
     struct sk_fact fact = fact_of(record);
     if (record->time_ms > ledger->last_ms) ledger->last_ms = record->time_ms;
+    if (record->kind > SK_KIND_OWNER_MOST) return SK_SUCCESS; /* the store's own */
     return sk_state_apply(ledger->state, &fact);
 }
 
@@ -152,6 +153,19 @@ static size_t view_tags(void *owner, uint32_t store_queue, uint64_t offset, size
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+/* Every start that may write begins an epoch, so that (epoch, position) never names two things. */
+static struct sk_status begin_epoch(sk_ledger *ledger)
+{
+    struct sk_span span;
+    sk_mutex_lock(&ledger->lock);
+    uint32_t epoch = sk_store_epoch(ledger->store) + 1;
+    struct sk_status s =
+        sk_store_begin_epoch(ledger->store, epoch, sk_ledger_now_ms(ledger), &span);
+    sk_mutex_unlock(&ledger->lock);
+    if (sk_ok(s)) sk_store_publish(ledger->store);
+    return s;
+}
+
 struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
                                 struct sk_recovery *recovery, sk_ledger **out)
 {
@@ -168,6 +182,7 @@ struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
     store->lock = store_lock;
     store->unlock = store_unlock;
     struct sk_status status = sk_store_open(store, recovery, &ledger->store);
+    if (sk_ok(status)) status = begin_epoch(ledger);
     if (!sk_ok(status)) {
         sk_ledger_close(ledger);
         return status;
