@@ -8,10 +8,10 @@
 /* --- the fold ---------------------------------------------------------------------------- */
 
 /* The state sees of a message what its frame says, live and in replay alike; never its body. */
-static struct sk_fact fact_of(const sk_ledger *ledger, const struct sk_record *record)
+static struct sk_fact fact_of(const struct sk_record *record)
 {
     return (struct sk_fact){.kind = record->kind,
-                            .epoch = ledger->epoch,
+                            .epoch = record->epoch,
                             .queue = record->queue,
                             .offset = record->offset,
                             .time_ms = record->time_ms,
@@ -22,8 +22,9 @@ static struct sk_fact fact_of(const sk_ledger *ledger, const struct sk_record *r
 
 struct sk_status sk_ledger_fold(sk_ledger *ledger, const struct sk_record *record)
 {
-    struct sk_fact fact = fact_of(ledger, record);
+    struct sk_fact fact = fact_of(record);
     if (record->time_ms > ledger->last_ms) ledger->last_ms = record->time_ms;
+    if (record->kind > SK_KIND_OWNER_MOST) return SK_SUCCESS; /* the store's own */
     ledger->applying_end = record->span.end;
     return sk_state_apply(ledger->state, &fact);
 }
@@ -114,13 +115,27 @@ static struct sk_status make_promise(sk_ledger *ledger)
                             sync ? sk_store_flushed_gate(store) : sk_store_tail_gate(store));
 }
 
+/* Every start that may write begins an epoch, so that (epoch, position) never names two things. */
+static struct sk_status begin_epoch(sk_ledger *ledger)
+{
+    struct sk_turn turn;
+    struct sk_span span;
+    sk_turn_begin(&turn, ledger);
+    ledger->epoch = sk_store_epoch(ledger->store) + 1;
+    struct sk_status s =
+        sk_store_begin_epoch(ledger->store, ledger->epoch, sk_turn_now_ms(&turn), &span);
+    turn.appended = sk_ok(s);
+    sk_turn_end(&turn);
+    return s;
+}
+
 static struct sk_status open_parts(sk_ledger *ledger, struct sk_recovery *recovery)
 {
     struct sk_store_options store = store_options(ledger);
     SK_TRY(sk_store_open(&store, recovery, &ledger->store));
     SK_TRY(make_promise(ledger));
     sk_follow(ledger);
-    return SK_SUCCESS;
+    return begin_epoch(ledger);
 }
 
 struct sk_status sk_ledger_open(const struct sk_ledger_options *options,

@@ -177,9 +177,11 @@ static bool is_urgent(const struct sk_append *records, size_t count)
     return true;
 }
 
-static struct sk_record record_of(const struct sk_append *append, struct sk_span span)
+static struct sk_record record_of(const struct sk_append *append, struct sk_span span,
+                                  uint32_t epoch)
 {
     return (struct sk_record){.kind = append->kind,
+                              .epoch = epoch,
                               .queue = append->queue,
                               .offset = append->offset,
                               .tag_hash = append->tag_hash,
@@ -198,7 +200,7 @@ struct sk_status sk_turn_commit(struct sk_turn *turn, const struct sk_append *re
     turn->appended = true;
     sk_news_begin_batch(&ledger->news);
     for (size_t i = 0; i < count; i++) {
-        struct sk_record record = record_of(&records[i], spans[i]);
+        struct sk_record record = record_of(&records[i], spans[i], ledger->epoch);
         struct sk_status status = sk_ledger_fold(ledger, &record);
         if (sk_ok(status)) continue;
         status = sk_while(status, "apply the record at %llu that was just written",

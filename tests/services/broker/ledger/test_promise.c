@@ -68,6 +68,10 @@ START_TEST(nothing_is_promised_before_the_slowest_has_it)
     ck_assert_int_eq(outcome, SK_OK);
     ck_assert_uint_eq(sk_promise_position(promise), 250);
     ck_assert_uint_eq(moves, 2);
+    sk_gate_advance(replica, 900); /* now the other one is the slowest */
+    ck_assert_uint_eq(sk_promise_position(promise), 300);
+    sk_gate_advance(disk, 400);
+    ck_assert_uint_eq(sk_promise_position(promise), 400);
 }
 END_TEST
 
