@@ -84,14 +84,16 @@ static void put_part(struct gather *g, struct sk_slice part)
         (struct iovec){.iov_base = (void *)(uintptr_t)part.data, .iov_len = part.len};
 }
 
-static void put_record(struct sk_commitlog *log, struct gather *g, const struct sk_append *r,
-                       bool last, uint64_t position, struct sk_span *span)
+static void put_record(struct sk_commitlog *log, struct gather *g, uint32_t epoch,
+                       const struct sk_append *r, bool last, uint64_t position,
+                       struct sk_span *span)
 {
     struct sk_frame frame = {
         .kind = r->kind,
         .flags = last ? 0 : SK_RECORD_MORE,
         .queue = r->queue,
         .tag_hash = r->tag_hash,
+        .epoch = epoch,
         .offset = r->offset,
         .time_ms = r->time_ms,
         .flushed = sk_commitlog_flushed(log),
@@ -191,6 +193,7 @@ static struct sk_status write_pad(struct sk_commitlog *log, uint64_t rest)
     struct sk_frame pad = {
         .kind = SK_RECORD_PAD,
         .queue = SK_NO_QUEUE,
+        .epoch = log->epoch,
         .flushed = sk_commitlog_flushed(log),
         .size = (uint32_t)rest,
     };
@@ -232,8 +235,9 @@ struct sk_status sk_commitlog_create(struct sk_commitlog *log)
 /* --- append ------------------------------------------------------------------------------------
  */
 
-struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_append *records,
-                                     size_t count, struct sk_span *spans)
+static struct sk_status append_in(struct sk_commitlog *log, uint32_t epoch,
+                                  const struct sk_append *records, size_t count,
+                                  struct sk_span *spans)
 {
     struct layout l;
     SK_TRY(lay_out(records, count, &l));
@@ -247,7 +251,7 @@ struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_a
     sk_buffer_reserve(&log->scratch, (size_t)l.scratch);
     uint64_t position = sk_commitlog_tail(log);
     for (size_t i = 0; i < count; i++) {
-        put_record(log, &g, &records[i], i + 1 == count, position, &spans[i]);
+        put_record(log, &g, epoch, &records[i], i + 1 == count, position, &spans[i]);
         position = spans[i].end;
     }
     end_run(&g);
@@ -255,6 +259,20 @@ struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_a
     if (log->scratch.room > SCRATCH_KEEP) sk_buffer_done(&log->scratch);
     SK_TRY(s);
     atomic_store_explicit(&log->tail, position, memory_order_release);
+    return SK_SUCCESS;
+}
+
+struct sk_status sk_commitlog_append(struct sk_commitlog *log, const struct sk_append *records,
+                                     size_t count, struct sk_span *spans)
+{
+    return append_in(log, log->epoch, records, count, spans);
+}
+
+struct sk_status sk_commitlog_append_in(struct sk_commitlog *log, uint32_t epoch,
+                                        const struct sk_append *record, struct sk_span *span)
+{
+    SK_TRY(append_in(log, epoch, record, 1, span));
+    log->epoch = epoch;
     return SK_SUCCESS;
 }
 

@@ -35,6 +35,8 @@ struct sk_commitlog {
     char *dir;
     uint64_t store_id;
     uint64_t segment_bytes;
+    uint32_t epoch;    /* of what is appended now; the writer's */
+    uint64_t own_from; /* records at or above it were written by this node (watermark.h) */
     bool zero_ahead; /* write zeros ahead of the tail; else only reserve blocks */
     _Atomic uint64_t begin, tail, flushed;
 
@@ -90,6 +92,12 @@ SK_CHECKED struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t 
 SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,
                                                 const struct sk_append *records, size_t count,
                                                 struct sk_span *spans);
+
+/* The same for one record of `epoch`, which is the log's from then on. What closes the segment before
+ * it, if it needs the next one, is still of the old epoch. */
+SK_CHECKED struct sk_status sk_commitlog_append_in(struct sk_commitlog *log, uint32_t epoch,
+                                                   const struct sk_append *record,
+                                                   struct sk_span *span);
 
 /* Make everything up to the present tail durable. After an error never call it again. */
 SK_CHECKED struct sk_status sk_commitlog_sync(struct sk_commitlog *log);
@@ -148,7 +156,7 @@ struct sk_walk {
     uint64_t position;          /* of the next frame */
     uint64_t limit;             /* do not look at or above */
     uint64_t checked;           /* whose checksums need no second look: all below; 0 at first */
-    uint64_t highest_flushed;   /* of the frames seen */
+    uint64_t highest_flushed;   /* of the frames seen, of those that this node wrote */
     uint64_t after;             /* end of the last frame seen */
 };
 

@@ -143,7 +143,8 @@ enum sk_frame_verdict sk_walk_next(struct sk_walk *w, struct sk_frame *out, uint
             continue;
         }
         if (v != SK_FRAME_VALID) return v;
-        if (out->flushed > w->highest_flushed) w->highest_flushed = out->flushed;
+        if (w->position >= w->log->own_from && out->flushed > w->highest_flushed)
+            w->highest_flushed = out->flushed;
         w->position += sk_record_room(out->size);
         w->after = w->position;
         if (out->kind != SK_RECORD_PAD) return SK_FRAME_VALID;

@@ -1,13 +1,14 @@
-/* header.c - HEADER PAGE, version 1. 4096 bytes, little endian.
+/* header.c - HEADER PAGE, version 2. 4096 bytes, little endian.
  *
  *   0   4  crc32c of bytes [4, 4096)
  *   4   4  magic: "SKST" identity, "SKLG" log segment, "SKIX" index file, "SKSN" snapshot
- *   8   4  format version (1)
+ *   8   4  format version (2)
  *  12   4  zero
  *  16   8  store id, drawn when the directory was made
  *  24   8  position: the segment's base, or what the snapshot covers
- *  32  16  two sizes: segment bytes and 0; or the owner's and the index' bytes of a snapshot
- *  48   .  zero */
+ *  32  16  two sizes: segment bytes and 0; or the owner's and the store's bytes of a snapshot
+ *  48   8  reach: a snapshot speaks of nothing at or above this position; 0 in other files
+ *  56   .  zero */
 #include "header.h"
 
 #include <inttypes.h>
@@ -26,7 +27,19 @@ void sk_header_encode(const struct sk_header *h, uint8_t out[SK_HEADER_BYTES])
     sk_put_u64(out + 24, h->position);
     sk_put_u64(out + 32, h->sizes[0]);
     sk_put_u64(out + 40, h->sizes[1]);
+    sk_put_u64(out + 48, h->reach);
     sk_put_u32(out, sk_crc32c(0, out + 4, SK_HEADER_BYTES - 4));
+}
+
+static struct sk_status check_version(uint32_t version)
+{
+    if (version == SK_FORMAT_VERSION) return SK_SUCCESS;
+    const char *advice = version < SK_FORMAT_VERSION
+                             ? "export the data with the program that wrote it and start with an "
+                               "empty directory"
+                             : "a newer program wrote it: use that one";
+    return sk_error(SK_INVALID, "format version %u; this program reads version %d only: %s",
+                    version, SK_FORMAT_VERSION, advice);
 }
 
 struct sk_status sk_header_parse(const uint8_t page[SK_HEADER_BYTES], enum sk_header_magic magic,
@@ -36,15 +49,13 @@ struct sk_status sk_header_parse(const uint8_t page[SK_HEADER_BYTES], enum sk_he
         return sk_error(SK_CORRUPT, "byte 4: this is not a file of this kind of a Skua store");
     if (sk_crc32c(0, page + 4, SK_HEADER_BYTES - 4) != sk_get_u32(page))
         return sk_error(SK_CORRUPT, "byte 0: the header's checksum differs");
-    uint32_t version = sk_get_u32(page + 8);
-    if (version != SK_FORMAT_VERSION)
-        return sk_error(SK_INVALID, "format version %u; this program knows version %d only",
-                        version, SK_FORMAT_VERSION);
+    SK_TRY(check_version(sk_get_u32(page + 8)));
     *out = (struct sk_header){
         .magic = magic,
         .store_id = sk_get_u64(page + 16),
         .position = sk_get_u64(page + 24),
         .sizes = {sk_get_u64(page + 32), sk_get_u64(page + 40)},
+        .reach = sk_get_u64(page + 48),
     };
     return SK_SUCCESS;
 }

@@ -11,7 +11,7 @@ struct sk_vfs;
 
 enum {
     SK_HEADER_BYTES = 4096,
-    SK_FORMAT_VERSION = 1,
+    SK_FORMAT_VERSION = 2,
 };
 
 enum sk_header_magic {                                 /* four letters, little endian */
@@ -25,7 +25,8 @@ struct sk_header {
     enum sk_header_magic magic;
     uint64_t store_id;
     uint64_t position; /* base of a segment, position of a snapshot, 0 */
-    uint64_t sizes[2]; /* log, identity: segment bytes; snapshot: owner's and index bytes */
+    uint64_t sizes[2]; /* log, identity: segment bytes; snapshot: owner's and store's bytes */
+    uint64_t reach;    /* snapshot: nothing in it speaks of anything at or above this position */
 };
 
 void sk_header_encode(const struct sk_header *header, uint8_t out[SK_HEADER_BYTES]);

@@ -1,10 +1,10 @@
-/* index_file.c - INDEX FILE, version 1: a header page ("SKIX"), then extents of entries.
+/* index_file.c - INDEX FILE, version 2: a header page ("SKIX"), then extents of entries.
  *
  *      0  4096  header page (header.c); position = base of the log segment
  *   4096     .  units of 128 bytes = 8 entries (index_impl.h); an extent takes 1, 2, ... 128 units
  *               in a row; which queue it is of only the snapshot's table says
  *
- * INDEX TABLE, the store's part of a snapshot. Little endian.
+ * INDEX TABLE, the last part of a snapshot. Little endian.
  *
  *   u32 version (1), u32 first segment, u32 files, u32 queues
  *   per file:   u32 units in use

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "disk.h"
+#include "epochs.h"
 #include "open.h"
 #include "recover.h"
 #include "snapshot.h"
@@ -31,6 +32,9 @@ struct inspection {
     uint64_t tail;     /* where the next opening ends the log */
     /* Its table, and then what a start would add to it; NULL: nothing to compare with. */
     sk_index *index;
+    struct sk_epochs table;  /* of it, too */
+    struct sk_epochs epochs; /* as the records say */
+    bool compared;           /* the two above */
 };
 
 __attribute__((format(printf, 5, 6))) static void tell(struct inspection *in, bool is_error,
@@ -61,6 +65,8 @@ static void tell_segment(struct inspection *in, bool is_error, uint64_t position
 static struct sk_status begin(struct inspection *in, const char *dir, struct sk_vfs *vfs)
 {
     *in = (struct inspection){.vfs = vfs ? vfs : sk_vfs_real(), .lock_fd = -1};
+    sk_epochs_init(&in->table);
+    sk_epochs_init(&in->epochs);
     sk_store_paths_init(&in->paths, dir);
     struct sk_vfs_stat stat;
     if (in->vfs->stat(in->vfs, in->paths.identity, &stat) < 0 &&
@@ -82,6 +88,8 @@ static struct sk_status open_log(struct inspection *in)
 static void end(struct inspection *in)
 {
     sk_index_free(in->index);
+    sk_epochs_done(&in->table);
+    sk_epochs_done(&in->epochs);
     if (in->log_open) sk_commitlog_done(&in->log);
     sk_disk_close(in->vfs, in->lock_fd);
     sk_store_paths_done(&in->paths);
@@ -110,6 +118,7 @@ static void check_mark(struct inspection *in)
              "slot %d is damaged", i);
     }
     in->durable = in->mark.flushed;
+    in->log.own_from = in->mark.own_from;
 }
 
 static void begin_table(struct inspection *in)
@@ -119,11 +128,19 @@ static void begin_table(struct inspection *in)
     sk_index_set_read_only(in->index);
 }
 
-static void adopt_table(struct inspection *in, const struct sk_buffer *body, uint64_t owner_bytes)
+static void adopt_tables(struct inspection *in, const char *file, const struct sk_buffer *body,
+                         uint64_t owner_bytes)
 {
     begin_table(in);
-    struct sk_slice table = sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
-    struct sk_status s = sk_index_load(in->index, table, sk_commitlog_begin(&in->log));
+    struct sk_reader rest =
+        sk_reader_of(sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes));
+    struct sk_status s = sk_epochs_load(&in->table, &rest, in->snapshot);
+    if (!sk_ok(s)) {
+        tell(in, true, file, in->snapshot, "%s", sk_status_text(&s));
+        return;
+    }
+    s = sk_index_load(in->index, sk_read_bytes(&rest, sk_reader_left(&rest)),
+                      sk_commitlog_begin(&in->log));
     if (sk_ok(s)) return;
     tell(in, true, in->paths.index, 0, "%s (the next opening rebuilds it from the log)",
          sk_status_text(&s));
@@ -145,7 +162,7 @@ static void check_snapshot(struct inspection *in, uint64_t position)
     } else if (in->snapshot == 0) {
         in->snapshot = position;
         if (position > in->durable) in->durable = position;
-        adopt_table(in, &body, owner_bytes);
+        adopt_tables(in, file, &body, owner_bytes);
     }
     sk_buffer_done(&body);
 }
@@ -210,6 +227,47 @@ static void check_order(struct inspection *in, const struct sk_record *r)
     tell_segment(in, true, r->span.begin, what, r->span.end - r->span.begin);
 }
 
+/* The epoch in which the log that is left begins, as the snapshot knows it. */
+static void enter_epochs(struct inspection *in)
+{
+    struct sk_epoch_start *table = NULL;
+    size_t count = sk_epochs_copy(&in->table, &table), before = 0;
+    while (before < count && table[before].position < sk_commitlog_begin(&in->log)) before++;
+    if (before) sk_epochs_enter(&in->epochs, table[before - 1].epoch);
+    free(table);
+}
+
+/* The records up to the snapshot say the same as its table. */
+static void compare_epochs(struct inspection *in)
+{
+    if (in->compared || !in->snapshot || in->tail < in->snapshot) return;
+    in->compared = true;
+    struct sk_epoch_start *table = NULL, *records = NULL;
+    size_t count = sk_epochs_copy(&in->table, &table), have = sk_epochs_copy(&in->epochs, &records);
+    size_t before = 0;
+    while (before < count && table[before].position < sk_commitlog_begin(&in->log)) before++;
+    bool same = count - before == have;
+    for (size_t i = 0; same && i < have; i++)
+        same = table[before + i].epoch == records[i].epoch &&
+               table[before + i].position == records[i].position;
+    if (!same)
+        tell(in, true, in->paths.snapshot, in->snapshot,
+             "the snapshot's table of epochs is not what the log says");
+    free(table);
+    free(records);
+}
+
+/* As a start that replays it: epochs never go back, and each begins with its record. */
+static void check_epoch(struct inspection *in, const struct sk_record *r)
+{
+    if (r->span.end > in->tail) return;
+    if (in->snapshot && r->span.begin >= in->snapshot) compare_epochs(in);
+    struct sk_status s = sk_epochs_take(&in->epochs, r);
+    if (sk_ok(s)) return;
+    tell_segment(in, true, r->span.begin, sk_status_text(&s), r->span.end - r->span.begin);
+    sk_epochs_enter(&in->epochs, r->epoch);
+}
+
 /* Count and check the good records from `from`; returns where they end. */
 static uint64_t check_run(struct inspection *in, uint64_t from, const char **why)
 {
@@ -220,6 +278,7 @@ static uint64_t check_run(struct inspection *in, uint64_t from, const char **why
         struct sk_record record = sk_frame_record(&frame, position);
         in->result.records++;
         in->result.bytes += record.span.end - record.span.begin;
+        check_epoch(in, &record);
         check_entry(in, &record);
         check_order(in, &record);
     }
@@ -244,12 +303,14 @@ static void check_records(struct inspection *in)
     sk_look_behind(&in->log, &end);
     if (end.proven > in->durable) in->durable = end.proven;
     in->tail = end.tail;
+    enter_epochs(in);
     for (;;) {
         const char *why = "";
         at = check_run(in, at, &why);
         uint64_t next = at < in->durable ? sk_find_record(&in->log, at + 1) : UINT64_MAX;
         if (next == UINT64_MAX || next >= in->durable) {
             check_end(in, at, &end, why);
+            compare_epochs(in);
             return;
         }
         tell_segment(in, true, at, why, next - at);

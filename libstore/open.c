@@ -157,8 +157,10 @@ static struct sk_status draw_id(uint64_t *out)
 
 static struct sk_status write_identity(sk_store *store)
 {
-    struct sk_header h = {.magic = SK_MAGIC_STORE, .sizes = {store->options.segment_bytes, 0}};
-    SK_TRY(draw_id(&h.store_id));
+    struct sk_header h = {.magic = SK_MAGIC_STORE,
+                          .store_id = store->options.store_id,
+                          .sizes = {store->options.segment_bytes, 0}};
+    if (!h.store_id) SK_TRY(draw_id(&h.store_id));
     uint8_t page[SK_HEADER_BYTES];
     sk_header_encode(&h, page);
     struct iovec part = {.iov_base = page, .iov_len = sizeof page};
@@ -196,6 +198,12 @@ static struct sk_status identify(sk_store *store)
     if (err < 0) return sk_errno(-err, "sync directory '%s'", store->paths.root);
     struct sk_header h;
     SK_TRY(sk_store_read_identity(store->vfs, &store->paths, &h));
+    uint64_t asked = store->options.store_id;
+    if (asked && asked != h.store_id)
+        return sk_error(SK_INVALID,
+                        "'%s' holds the store %016" PRIx64 ", not %016" PRIx64
+                        ": give that one's directory, or an empty one",
+                        store->paths.root, h.store_id, asked);
     store->store_id = h.store_id;
     store->segment_bytes = h.sizes[0];
     return SK_SUCCESS;
@@ -246,6 +254,7 @@ static sk_store *new_store(struct sk_store_options options)
     sk_mutex_init(&store->fail_lock);
     atomic_init(&store->flush_time, 8 * 20 * SK_QUICK_FLUSH_US); /* show first that you are quick */
     sk_mutex_init(&store->snapshot_lock);
+    sk_epochs_init(&store->epochs);
     init_sleeper(&store->flusher);
     init_sleeper(&store->helper);
     init_sleeper(&store->janitor);
@@ -264,6 +273,7 @@ static void free_store(sk_store *store)
     sk_gate_free(store->tail_gate);
     sk_gate_free(store->flushed_gate);
     sk_index_free(store->index);
+    sk_epochs_done(&store->epochs);
     if (store->watermark_open) sk_watermark_done(&store->watermark);
     if (store->log_open) sk_commitlog_done(&store->log);
     sk_disk_close(store->vfs, store->lock_fd);

@@ -1,9 +1,9 @@
-/* record.c - RECORD FORMAT, version 1. All integers little endian.
+/* record.c - RECORD FORMAT, version 2. All integers little endian.
  *
  *   0   4  crc32c of bytes [4, size), begun with the checksum of (store id u64, position u64)
- *   4   4  magic "SKR1"
+ *   4   4  magic "SKR2"
  *   8   4  size: this header and the payload
- *  12   1  kind: 1..127 the owner's, 128 pad
+ *  12   1  kind: 1..127 the owner's, from 128 the store's own (store.h)
  *  13   1  flags: 1 = the batch goes on with the next record
  *  14   2  zero
  *  16   4  queue, or 0xffffffff
@@ -11,7 +11,7 @@
  *  24   8  offset in the queue
  *  32   8  time, ms since 1970
  *  40   8  flushed: everything below this position was durable when this was written
- *  48   4  epoch (0 until replication)
+ *  48   4  epoch: 0 before the first EPOCH record; never goes back
  *  52   4  zero
  *  56   .  payload, then zeros up to a multiple of 8
  *
@@ -23,7 +23,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
-#define MAGIC 0x31524b53u
+#define MAGIC 0x32524b53u
 
 _Static_assert(SK_RECORD_HEADER % SK_RECORD_ALIGN == 0, "payloads start aligned");
 
@@ -129,6 +129,7 @@ struct sk_record sk_frame_record(const struct sk_frame *f, uint64_t position)
         .offset = f->offset,
         .tag_hash = f->tag_hash,
         .time_ms = f->time_ms,
+        .epoch = f->epoch,
         .span = {.begin = position, .end = position + sk_record_room(f->size)},
         .payload = f->payload,
     };

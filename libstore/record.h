@@ -13,7 +13,7 @@
 enum {
     SK_RECORD_HEADER = 56,
     SK_RECORD_ALIGN = 8,
-    SK_RECORD_PAD = 128,      /* kind: nothing but the way to the next segment */
+    SK_RECORD_PAD = SK_KIND_PAD,
     SK_RECORD_MORE = 1u << 0, /* flag: the batch goes on with the next record */
 };
 

@@ -9,9 +9,9 @@
  *    still has it.
  * 2. The log is scanned from there to its first bad frame or zeros. A batch whose last record is
  *    missing ends before its first.
- * 3. If that end lies below what was once durable (the watermark, the snapshot, the `flushed` field
- *    of any valid record before or behind), the bytes did not tear, they rotted: refuse. Nothing
- *    has been changed until here.
+ * 3. If that end lies below what was once durable here (the watermark, the snapshot, the `flushed`
+ *    field of any valid record before or behind that this node wrote), the bytes did not tear, they
+ *    rotted: refuse. Nothing has been changed until here.
  * 4. The records are applied, what lies behind the end is wiped, and the whole is synced.
  *
  * Each step can be cut off by another crash and starts over to the same end. */
@@ -59,8 +59,10 @@ static struct sk_status load_snapshot(sk_store *store, uint64_t position, struct
                                       uint64_t owner_bytes)
 {
     struct sk_slice owner = sk_slice_of(body->data, (size_t)owner_bytes);
-    struct sk_slice table = sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes);
-    SK_TRY(load_index(store, table, position));
+    struct sk_reader rest =
+        sk_reader_of(sk_slice_of(body->data + owner_bytes, body->len - (size_t)owner_bytes));
+    SK_TRY(sk_epochs_load(&store->epochs, &rest, position));
+    SK_TRY(load_index(store, sk_read_bytes(&rest, sk_reader_left(&rest)), position));
     const struct sk_fold *fold = &store->options.fold;
     return fold->load ? fold->load(fold->owner, owner) : SK_SUCCESS;
 }
@@ -146,7 +148,8 @@ static void look_at(struct sk_commitlog *log, struct sk_segment *s, uint64_t at,
     struct sk_frame frame;
     const char *why;
     end->garbage_end = s->base + at + SK_RECORD_ALIGN;
-    if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
+    if (s->base + at >= log->own_from &&
+        sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
                         &why) == SK_FRAME_VALID &&
         frame.flushed > end->proven)
         end->proven = frame.flushed;
@@ -267,6 +270,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static struct sk_status replay_one(sk_store *store, const struct sk_record *record)
 {
+    SK_TRY(sk_epochs_take(&store->epochs, record));
     if (record->queue != SK_NO_QUEUE && !sk_index_add(store->index, record, false))
         return sk_error(SK_CORRUPT,
                         "queue %u: offset %" PRIu64 " at position %" PRIu64
@@ -291,6 +295,7 @@ static struct sk_status replay(sk_store *store, uint64_t from, uint64_t to, stru
         out->replayed_bytes += record.span.end - record.span.begin;
     }
     sk_walk_done(&walk);
+    store->log.epoch = sk_epochs_current(&store->epochs);
     return sk_while(s, "replay");
 }
 
@@ -355,6 +360,7 @@ static struct sk_status settle(sk_store *store, uint64_t durable, const struct s
     atomic_store(&store->log.flushed, larger(durable, sk_commitlog_flushed(&store->log)));
     SK_TRY(sk_commitlog_sync(&store->log)); /* a killed process leaves bytes in the page cache */
     SK_TRY(sweep_index(store));
+    sk_epochs_trim(&store->epochs, sk_commitlog_begin(&store->log));
     drop_vanished_queues(store);
     return SK_SUCCESS;
 }
@@ -362,6 +368,7 @@ static struct sk_status settle(sk_store *store, uint64_t durable, const struct s
 static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct sk_recovery *out)
 {
     const struct sk_watermark *mark = &store->watermark;
+    store->log.own_from = mark->own_from;
     uint64_t from = snapshot ? snapshot : sk_commitlog_begin(&store->log);
     SK_TRY(sk_log_reaches(&store->log, from));
     if (!mark->clean) distrust_cache(store, larger(mark->flushed, sk_commitlog_begin(&store->log)));

@@ -10,7 +10,7 @@ struct sk_end {
     uint64_t bad;                  /* first place that is not a record */
     uint64_t tail;                 /* end of the last whole batch */
     uint64_t after;       /* the same, when a few bytes too short for a header lie between */
-    uint64_t proven;      /* durable, say the records themselves */
+    uint64_t proven;      /* durable, say the records that this node wrote */
     uint64_t garbage_end; /* after the last byte behind the tail that is not zero */
     const char *why;
 };

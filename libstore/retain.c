@@ -17,6 +17,7 @@ static uint64_t freeze(sk_store *store, struct sk_buffer *body, uint64_t *owner_
     uint64_t position = sk_commitlog_tail(&store->log);
     if (o->fold.save) o->fold.save(o->fold.owner, body);
     *owner_bytes = body->len;
+    sk_epochs_save(&store->epochs, body);
     sk_index_save(store->index, body);
     if (o->unlock) o->unlock(o->fold.owner);
     return position;
@@ -129,6 +130,7 @@ size_t sk_store_retain(sk_store *store)
         struct sk_status ignored =
             sk_index_drop_below(store->index, sk_commitlog_begin(&store->log));
         (void)ignored; /* a leftover is swept at the next opening */
+        sk_epochs_trim(&store->epochs, sk_commitlog_begin(&store->log));
     }
     if (!atomic_load(&store->failed)) sk_commitlog_retry(&store->log);
     sk_mutex_unlock(&store->snapshot_lock);

@@ -1,7 +1,8 @@
-/* snapshot.c - SNAPSHOT FILE, version 1: "<position>.snap"
+/* snapshot.c - SNAPSHOT FILE, version 2: "<position>.snap"
  *
- *      0  4096  header page (header.c), "SKSN": position, owner's bytes, index' bytes
- *   4096     .  the owner's bytes, then the index' table (index_file.c)
+ *      0  4096  header page (header.c), "SKSN": position, owner's bytes, store's bytes, reach
+ *   4096     .  the owner's bytes, then the store's: table of epochs (epochs.c), index' table
+ *               (index_file.c)
  *      .     .  a crc32c per 64 KiB of that, begun with the checksum of (position u64, block u64)
  *      .     4  crc32c of these checksums */
 #include "snapshot.h"
@@ -40,7 +41,8 @@ struct sk_status sk_snapshot_write(struct sk_vfs *vfs, const char *dir, uint64_t
     sk_header_encode(&(struct sk_header){.magic = SK_MAGIC_SNAPSHOT,
                                          .store_id = store_id,
                                          .position = position,
-                                         .sizes = {owner_bytes, body.len - owner_bytes}},
+                                         .sizes = {owner_bytes, body.len - owner_bytes},
+                                         .reach = position},
                      page);
     struct sk_buffer sums = {0};
     put_sums(&sums, position, body);

@@ -1,4 +1,4 @@
-/* snapshot.h - the owner's state and the index' table at one position, in one file.
+/* snapshot.h - the owner's state and the store's tables at one position, in one file.
  * Private to libstore. */
 #ifndef SK_STORE_SNAPSHOT_H
 #define SK_STORE_SNAPSHOT_H
@@ -8,7 +8,7 @@
 
 struct sk_vfs;
 
-/* `body` is the owner's bytes and then the index' table. All or nothing, durable. */
+/* `body` is the owner's bytes and then the store's: its epochs, the index' table. All or nothing, durable. */
 SK_CHECKED struct sk_status sk_snapshot_write(struct sk_vfs *vfs, const char *dir,
                                               uint64_t store_id, uint64_t position,
                                               struct sk_slice body, uint64_t owner_bytes);

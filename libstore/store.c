@@ -90,28 +90,58 @@ static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
     return urgent ? SK_SUCCESS : check_room(store);
 }
 
-struct sk_status sk_store_append(sk_store *store, const struct sk_append *records, size_t count,
-                                 bool urgent, struct sk_span *spans)
+/* What an append of so many records that succeeded leaves to do. */
+static void appended(sk_store *store, size_t count, uint64_t bytes)
 {
-    SK_TRY(may_append(store, count, urgent));
-    SK_TRY(claim(store, records, count));
-    struct sk_status s = sk_commitlog_append(&store->log, records, count, spans);
-    if (!sk_ok(s)) {
-        sk_index_unclaim(store->index, records, count);
-        if (store->log.broken) sk_store_mark_failed(store, s);
-        if (s.code != SK_FULL) return s;
-        sk_store_poke(&store->janitor); /* from now on it looks for room more often */
-        struct sk_status why = check_room(store);
-        return sk_ok(why) ? s : why;
-    }
-    sk_index_add_batch(store->index, records, spans, count);
     atomic_fetch_add_explicit(&store->appended_records, count, memory_order_relaxed);
-    atomic_fetch_add_explicit(&store->appended_bytes, spans[count - 1].end - spans[0].begin,
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->appended_bytes, bytes, memory_order_relaxed);
     if (sk_commitlog_wants_prepare(&store->log) || sk_commitlog_wants_trim(&store->log) ||
         sk_index_wants_write(store->index))
         sk_store_poke(&store->helper);
     if (sk_store_snapshot_is_due(store)) sk_store_poke(&store->janitor);
+}
+
+/* What to say of one that did not. */
+static struct sk_status not_appended(sk_store *store, struct sk_status s)
+{
+    if (store->log.broken) sk_store_mark_failed(store, s);
+    if (s.code != SK_FULL) return s;
+    sk_store_poke(&store->janitor); /* from now on it looks for room more often */
+    struct sk_status why = check_room(store);
+    return sk_ok(why) ? s : why;
+}
+
+struct sk_status sk_store_append(sk_store *store, const struct sk_append *records, size_t count,
+                                 bool urgent, struct sk_span *spans)
+{
+    SK_TRY(may_append(store, count, urgent));
+    if (store->log.own_from == SK_OWN_NONE)
+        return sk_error(SK_NOT_MASTER, "the store in '%s' receives another one's log: begin an "
+                        "epoch before you write", store->paths.root);
+    SK_TRY(claim(store, records, count));
+    struct sk_status s = sk_commitlog_append(&store->log, records, count, spans);
+    if (!sk_ok(s)) {
+        sk_index_unclaim(store->index, records, count);
+        return not_appended(store, s);
+    }
+    sk_index_add_batch(store->index, records, spans, count);
+    appended(store, count, spans[count - 1].end - spans[0].begin);
+    return SK_SUCCESS;
+}
+
+struct sk_status sk_store_append_own(sk_store *store, uint8_t kind, uint32_t epoch,
+                                     uint64_t time_ms, struct sk_slice payload,
+                                     struct sk_span *span)
+{
+    SK_TRY(sk_store_why(store));
+    struct sk_append record = {.kind = kind,
+                               .queue = SK_NO_QUEUE,
+                               .time_ms = time_ms,
+                               .parts = &payload,
+                               .part_count = 1};
+    struct sk_status s = sk_commitlog_append_in(&store->log, epoch, &record, span);
+    if (!sk_ok(s)) return not_appended(store, s);
+    appended(store, 1, span->end - span->begin);
     return SK_SUCCESS;
 }
 
@@ -166,21 +196,26 @@ void sk_store_demand_here(sk_store *store)
     (void)s; /* marked and announced by itself */
 }
 
-struct sk_status sk_store_flush(sk_store *store)
+struct sk_status sk_store_sync_quietly(sk_store *store)
 {
-    struct sk_status s = sk_store_why(store);
+    SK_TRY(sk_store_why(store));
     uint64_t before = sk_commitlog_flushed(&store->log);
-    if (sk_ok(s) && sk_commitlog_tail(&store->log) > before) s = sync_log(store);
-    if (!sk_ok(s)) {
-        sk_store_announce_failure(store);
-        return s;
-    }
+    if (sk_commitlog_tail(&store->log) > before) SK_TRY(sync_log(store));
     uint64_t flushed = sk_commitlog_flushed(&store->log);
     if (flushed == before) return SK_SUCCESS;
     atomic_fetch_add_explicit(&store->flushes, 1, memory_order_relaxed);
     sk_watermark_advance(&store->watermark, flushed);
-    sk_gate_advance(store->flushed_gate, flushed);
     return SK_SUCCESS;
+}
+
+struct sk_status sk_store_flush(sk_store *store)
+{
+    struct sk_status s = sk_store_sync_quietly(store);
+    if (sk_ok(s))
+        sk_gate_advance(store->flushed_gate, sk_commitlog_flushed(&store->log));
+    else
+        sk_store_announce_failure(store);
+    return s;
 }
 
 sk_gate *sk_store_tail_gate(sk_store *store)

@@ -1,5 +1,5 @@
 /* store_impl.h - the store's inside, shared by store.c (opening, appending, reading), recover.c,
- * threads.c (flusher, helper, janitor) and retain.c. */
+ * epoch.c, threads.c (flusher, helper, janitor) and retain.c. */
 #ifndef SK_STORE_IMPL_H
 #define SK_STORE_IMPL_H
 
@@ -7,6 +7,7 @@
 
 #include "base/thread.h"
 #include "commitlog.h"
+#include "epochs.h"
 #include "index.h"
 #include "store/store.h"
 #include "store/vfs.h"
@@ -41,6 +42,7 @@ struct sk_store {
     struct sk_watermark watermark;
     bool watermark_open;
     sk_index *index;
+    struct sk_epochs epochs;
     sk_gate *tail_gate, *flushed_gate;
     _Atomic uint64_t flush_time; /* store.c's: what flushes take of late */
 
@@ -76,6 +78,26 @@ bool sk_store_snapshot_is_due(const sk_store *store);
 void sk_store_mark_failed(sk_store *store, struct sk_status why);
 void sk_store_announce_failure(sk_store *store);
 SK_CHECKED struct sk_status sk_store_why(sk_store *store); /* OK while it has not failed */
+
+/* store.c: append one record of the store's own (SK_KIND_EPOCH and above), without a queue. It is
+ * urgent; of the rest of sk_store_append everything holds, but that the epoch is given. Under the
+ * owner's lock. */
+SK_CHECKED struct sk_status sk_store_append_own(sk_store *store, uint8_t kind, uint32_t epoch,
+                                                uint64_t time_ms, struct sk_slice payload,
+                                                struct sk_span *span);
+/* store.c: make all durable; nobody who waits is woken, so the owner's lock may be held. The next
+ * sk_store_flush wakes them. */
+SK_CHECKED struct sk_status sk_store_sync_quietly(sk_store *store);
+
+/* epoch.c: from the next byte on the log is another node's: a receiver calls this before it writes
+ * the first byte of what it received (any number of times; only the first one after own writing touches
+ * the disk). Until sk_store_begin_epoch appends are refused, and the `flushed` field of no record
+ * proves anything: it speaks of the other node's disk. Durable when it returns OK; otherwise the
+ * store has failed. Under the owner's lock. */
+SK_CHECKED struct sk_status sk_store_note_received(sk_store *store);
+/* epoch.c: the record that was appended last came from another node: it is held against the epochs
+ * as replay would (SK_CORRUPT), and what is appended from here on carries its epoch. */
+SK_CHECKED struct sk_status sk_store_follow_epoch(sk_store *store, const struct sk_record *record);
 
 /* retain.c */
 void sk_store_look_at_disk(sk_store *store);

@@ -1,14 +1,15 @@
-/* watermark.c - WATERMARK FILE, version 1. Two slots, at bytes 0 and 4096, written in turn so
+/* watermark.c - WATERMARK FILE, version 2. Two slots, at bytes 0 and 4096, written in turn so
  * that a torn write spares the other. Little endian.
  *
- *   0   4  crc32c of bytes [4, 48)
+ *   0   4  crc32c of bytes [4, 56)
  *   4   4  magic "SKWM"
- *   8   4  format version (1)
+ *   8   4  format version (2)
  *  12   4  1 = clean: nothing follows the flushed position
  *  16   8  store id
  *  24   8  sequence: the slot with the higher one counts; slot = sequence % 2
  *  32   8  flushed position
- *  40   8  zero */
+ *  40   8  own from: records at or above it are this node's own; all ones: it receives
+ *  48   8  cut: a cut to this position is under way; 0: none */
 #include "watermark.h"
 
 #include <string.h>
@@ -17,7 +18,7 @@
 #include "base/crc32c.h"
 #include "disk.h"
 
-enum { SLOT_BYTES = 48, SLOT_STRIDE = 4096, MAGIC = 0x4d574b53, VERSION = 1 };
+enum { SLOT_BYTES = 56, SLOT_STRIDE = 4096, MAGIC = 0x4d574b53, VERSION = 2 };
 
 static bool parse(const uint8_t *p, uint64_t store_id)
 {
@@ -39,6 +40,8 @@ struct sk_status sk_watermark_read(struct sk_vfs *vfs, int fd, uint64_t store_id
         if (!slots.valid[i] || sequence < slots.sequence) continue;
         slots.sequence = sequence;
         slots.flushed = sk_get_u64(p + 32);
+        slots.own_from = sk_get_u64(p + 40);
+        slots.cut = sk_get_u64(p + 48);
         slots.clean = sk_get_u32(p + 12) == 1;
     }
     *out = slots;
@@ -62,6 +65,8 @@ struct sk_status sk_watermark_open(struct sk_watermark *w, struct sk_vfs *vfs, c
         .store_id = store_id,
         .sequence = slots.sequence,
         .flushed = slots.flushed,
+        .own_from = slots.own_from,
+        .cut = slots.cut,
         .clean = slots.clean,
     };
     sk_mutex_init(&w->lock);
@@ -87,6 +92,8 @@ static struct sk_status put(struct sk_watermark *w, uint64_t flushed, bool clean
     sk_put_u64(p + 16, w->store_id);
     sk_put_u64(p + 24, w->sequence);
     sk_put_u64(p + 32, flushed);
+    sk_put_u64(p + 40, w->own_from);
+    sk_put_u64(p + 48, w->cut);
     sk_put_u32(p, sk_crc32c(0, p + 4, SLOT_BYTES - 4));
     return sk_disk_write(w->vfs, w->fd, p, sizeof p, w->sequence % 2 * SLOT_STRIDE);
 }
@@ -101,14 +108,59 @@ void sk_watermark_advance(struct sk_watermark *w, uint64_t flushed)
     sk_mutex_unlock(&w->lock);
 }
 
+static struct sk_status sync_file(struct sk_watermark *w)
+{
+    int err = w->vfs->fsync(w->vfs, w->fd);
+    return err < 0 ? sk_errno(-err, "fsync of the watermark") : SK_SUCCESS;
+}
+
 static struct sk_status put_durably(struct sk_watermark *w, uint64_t flushed, bool clean)
 {
     sk_mutex_lock(&w->lock);
     struct sk_status s = put(w, flushed, clean);
     sk_mutex_unlock(&w->lock);
     SK_TRY(s);
-    int err = w->vfs->fsync(w->vfs, w->fd);
-    return err < 0 ? sk_errno(-err, "fsync of the watermark") : SK_SUCCESS;
+    return sync_file(w);
+}
+
+/* What the mark says by now, into one slot and then into the other. */
+static struct sk_status put_in_both(struct sk_watermark *w)
+{
+    for (int i = 0; i < 2; i++) {
+        sk_mutex_lock(&w->lock);
+        struct sk_status s = put(w, w->flushed, false);
+        sk_mutex_unlock(&w->lock);
+        SK_TRY(s);
+        SK_TRY(sync_file(w));
+    }
+    return SK_SUCCESS;
+}
+
+struct sk_status sk_watermark_own(struct sk_watermark *w, uint64_t flushed, uint64_t own_from)
+{
+    sk_mutex_lock(&w->lock);
+    w->own_from = own_from;
+    if (w->flushed < flushed) w->flushed = flushed;
+    sk_mutex_unlock(&w->lock);
+    return put_in_both(w);
+}
+
+struct sk_status sk_watermark_cut(struct sk_watermark *w, uint64_t position)
+{
+    sk_mutex_lock(&w->lock);
+    w->cut = position;
+    if (w->own_from != SK_OWN_NONE && w->own_from > position) w->own_from = position;
+    if (w->flushed > position) w->flushed = position;
+    sk_mutex_unlock(&w->lock);
+    return put_in_both(w);
+}
+
+struct sk_status sk_watermark_cut_done(struct sk_watermark *w)
+{
+    sk_mutex_lock(&w->lock);
+    w->cut = 0;
+    sk_mutex_unlock(&w->lock);
+    return put_in_both(w);
 }
 
 struct sk_status sk_watermark_begin(struct sk_watermark *w, uint64_t flushed)

@@ -5,13 +5,14 @@
 #include "output.h"
 #include "store/store.h"
 
-/* The numbers of services/broker/state/state.h, for people. */
+/* The numbers of services/broker/state/state.h and store/store.h, for people. */
 static const char *kind_name(uint8_t kind)
 {
     static const char *const names[] = {
         [1] = "topic",   [2] = "topic_deleted", [3] = "group", [4] = "group_deleted",
         [5] = "message", [6] = "deliver",       [7] = "ack",   [8] = "change",
         [9] = "renew",   [10] = "release",      [11] = "seek",
+        [SK_KIND_EPOCH] = "epoch", [SK_KIND_BEGIN] = "begin",
     };
     return kind < sizeof names / sizeof names[0] && names[kind] ? names[kind] : "unknown";
 }
@@ -105,6 +106,7 @@ static json_t *record_json(const struct sk_record *r)
     }
     json_object_set_new(o, "timestamp",
                         json_string(out_time((int64_t)r->time_ms, time, sizeof time)));
+    json_object_set_new(o, "epoch", json_integer(r->epoch));
     out_json_body(o, NULL, "payload_base64", r->payload.data, r->payload.len);
     return o;
 }
@@ -116,6 +118,7 @@ static void print_record(struct cli *cli, const struct sk_record *r)
             (unsigned long long)(r->span.end - r->span.begin), kind_name(r->kind));
     if (r->queue != SK_NO_QUEUE)
         fprintf(cli->out, "  queue %u offset %llu", r->queue, (unsigned long long)r->offset);
+    if (r->kind == SK_KIND_EPOCH) fprintf(cli->out, "  epoch %u", r->epoch);
     fprintf(cli->out, "  %s\n", out_time((int64_t)r->time_ms, time, sizeof time));
 }
 

@@ -393,6 +393,7 @@ const struct command cli_commands[] = {
                  {"kind", "its number"}, {"name", "what the number means"},
                  {"queue", "queue number, absent for records without"},
                  {"offset", "place in that queue"}, {"timestamp", "when"},
+                 {"epoch", "the epoch in which it was written"},
                  {"payload_base64", "its content"}},
         .run = cmd_dump,
     },

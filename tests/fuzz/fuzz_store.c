@@ -30,7 +30,7 @@
 #define DIR "/d/store"
 
 enum { SEGMENT = 8192, ALL = 16 * SEGMENT, FILES = 24, RECORDS = 64, EDITS = 12 };
-enum { SLOT = 4096, SLOT_BYTES = 48 };
+enum { SLOT = 4096, SLOT_BYTES = 56 };
 enum what { PATCH, PATCH_AND_MEND, RESIZE, DELETE, COPY, RENAME, ADD_RECORD, WHATS };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -176,7 +176,7 @@ static void mend_record(uint8_t *p, uint32_t covered, uint64_t position)
 static size_t mend_records(uint8_t *bytes, size_t len, uint64_t base)
 {
     size_t at = SK_HEADER_BYTES;
-    while (at + SK_RECORD_HEADER <= len && sk_get_u32(bytes + at + 4) == 0x31524b53u) {
+    while (at + SK_RECORD_HEADER <= len && sk_get_u32(bytes + at + 4) == 0x32524b53u) {
         uint32_t size = sk_get_u32(bytes + at + 8);
         if (size < SK_RECORD_HEADER || sk_record_room(size) > len - at) break;
         uint32_t covered = bytes[at + 12] == SK_RECORD_PAD ? SK_RECORD_HEADER : size;

@@ -201,8 +201,9 @@ def stopped(program, folder, data, sh):
     whole = sh.json("verify", data)
     assert whole["ok"] is True and whole["records"] > 500 and whole["findings"] == [], whole
     records = sh.lines("dump", data, "--count", 5)
-    assert len(records) == 5 and {"position", "size", "kind", "name"} <= set(records[0]), records
+    assert len(records) == 5 and {"position", "size", "kind", "name", "epoch"} <= set(records[0]), records
     assert "RECORD" in sh.text("dump", data, "--count", 1)
+    assert records[0]["name"] == "epoch" and records[0]["epoch"] == 1, records[0]
     sh.error("verify", folder / "nowhere", want=NOT_FOUND)
     sh.error("dump", folder / "nowhere", want=NOT_FOUND)
     gone = sh.error("topic", "list", want=UNAVAILABLE)

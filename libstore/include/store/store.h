@@ -10,6 +10,9 @@
  * reused, so whatever points at a record does so by position. An offset is a
  * place in one queue. The two words are never mixed.
  *
+ * An epoch is a stretch of the log with one writer, so that (epoch, position) names the same bytes
+ * for ever and everywhere. Each begins with an EPOCH record; every record carries its epoch.
+ *
  * The store knows frames, not meanings. A record has a kind (its owner's), an
  * owner's payload, and, if it places something in a queue, that queue's number
  * and the offset. The store keeps the queue index (queue, offset) -> record
@@ -56,6 +59,14 @@ typedef struct sk_store sk_store;
 
 /* --- records ------------------------------------------------------------------------- */
 
+/* Kinds of record that are the store's own; 1..127 are the owner's. */
+enum {
+    SK_KIND_OWNER_MOST = 127,
+    SK_KIND_PAD = 128,   /* nothing but the way to the next segment; nobody is told of it */
+    SK_KIND_EPOCH = 129, /* an epoch begins: sk_store_begin_epoch */
+    SK_KIND_BEGIN = 130, /* the log begins later from now on: retention */
+};
+
 /* A record to append. The payload is the concatenation of the parts. */
 struct sk_append {
     uint8_t kind;      /* the owner's, 1..127 */
@@ -78,6 +89,7 @@ struct sk_record {
     uint32_t queue;
     uint64_t offset;
     uint32_t tag_hash;
+    uint32_t epoch; /* 0: written before any began */
     uint64_t time_ms;
     struct sk_span span;
     struct sk_slice payload; /* borrowed: see who hands it out */
@@ -85,8 +97,10 @@ struct sk_record {
 
 /* --- opening ------------------------------------------------------------------------- */
 
-/* The owner's state, as a fold. All are called with no other writer about; load and apply
- * only during sk_store_open. A status that is not OK ends the opening. */
+/* The owner's state, as a fold. All are called with no other writer about; load only during
+ * sk_store_open; apply then, and later under the owner's lock for records of the store's own kinds
+ * (SK_KIND_EPOCH and above), which it appends itself. A status that is not OK ends the opening; later
+ * it stops the store. */
 struct sk_fold {
     struct sk_status (*load)(void *owner, struct sk_slice snapshot);
     struct sk_status (*apply)(void *owner, const struct sk_record *record);
@@ -110,6 +124,8 @@ struct sk_store_options {
     uint64_t retention_bytes;   /* 0: no limit */
     unsigned disk_refuse_percent; /* sends are refused above; 0: 95 */
     unsigned disk_clean_percent;  /* oldest segments go above, whatever their age; 0: 90 */
+    uint64_t store_id; /* 0: draw one for a new directory, take what is there; else: a directory
+                        * that has another is refused. A replica carries its primary's */
     struct sk_vfs *vfs;           /* NULL: the real disk */
     const struct sk_clock *clock; /* NULL: the real clock */
     struct sk_fold fold;
@@ -143,12 +159,20 @@ void sk_store_close(sk_store *store);
 
 /* --- writing (under the owner's lock) --------------------------------------------------- */
 
+/* From here on this process writes, in `epoch`, which no writer of this log had before: an EPOCH
+ * record is appended, durable when this returns, and the fold told of it; every record behind it
+ * carries the epoch. SK_INVALID: not above the present one. Any other failure: as of append, or of a
+ * flush. After letting go of the lock call sk_store_publish and sk_store_flush, which wake those who
+ * wait. An owner who never begins one writes epoch 0. */
+SK_CHECKED struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch, uint64_t time_ms,
+                                                 struct sk_span *span);
+
 /* Append all or nothing, also across a power cut: 1 .. SK_MAX_BATCH records, together smaller
  * than a segment. spans[i] is record i's place. When this returns OK readers can find the
  * records and they survive the process. Call sk_store_publish after releasing the lock. SK_FULL:
  * the disk is above its mark, or has no room for the next segment (`urgent` appends, such as acks,
  * may go on into what is left of both); ends by itself when there is room again. SK_IO: the store
- * has failed. */
+ * has failed. SK_NOT_MASTER: it receives another one's log; begin an epoch first. */
 SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
                                             size_t count, bool urgent, struct sk_span *spans);
 
@@ -190,6 +214,21 @@ void sk_store_demand_here(sk_store *store);
 uint64_t sk_store_tail(const sk_store *store); /* perhaps above the tail gate's cursor */
 uint64_t sk_store_flushed(const sk_store *store);
 uint64_t sk_store_begin(const sk_store *store);
+
+/* --- epochs: any thread ----------------------------------------------------------------- */
+
+struct sk_epoch_start {
+    uint32_t epoch;
+    uint64_t position; /* of its EPOCH record */
+};
+
+/* The present epoch; 0: none has begun. */
+uint32_t sk_store_epoch(const sk_store *store);
+/* Where an epoch began; false: it never did here, or retention passed its end. */
+bool sk_store_epoch_start(const sk_store *store, uint32_t epoch, uint64_t *position);
+/* All of them, ascending, in memory from malloc (*out; NULL if there are none); returns how many.
+ * Derived from the log: of those that lie before its beginning only the newest is kept. */
+size_t sk_store_epochs(const sk_store *store, struct sk_epoch_start **out);
 
 /* --- queues ----------------------------------------------------------------------------- */
 

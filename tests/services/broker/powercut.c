@@ -44,6 +44,7 @@ static void *begin(uint64_t seed)
     w->times = sk_zalloc(1, sizeof *w->times);
     w->hash_room = 1;
     sk_state *empty = sk_state_new();
+    w->epochs = sk_zalloc(1, sizeof *w->epochs);
     w->hashes[0] = sk_state_hash(empty);
     sk_state_free(empty);
     return w;
@@ -62,6 +63,7 @@ static void end(void *work)
     free(w->hashes);
     free(w->times);
     free(w->events);
+    free(w->epochs);
     free(w);
 }
 

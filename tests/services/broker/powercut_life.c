@@ -334,12 +334,34 @@ static void work_ahead(struct work *w)
     power_ok(sk_index_write(store->index, false), "write the index");
 }
 
+size_t powercut_records(const struct work *w, sk_ledger *ledger, const struct sk_recovery *found)
+{
+    struct sk_epoch_start *list;
+    size_t count = sk_store_epochs(sk_ledger_store(ledger), &list), i = 0;
+    while (i < count && list[i].epoch <= w->epoch && w->epochs[list[i].epoch] == list[i].position)
+        i++;
+    uint64_t end = found->tail;
+    if (i < count && list[i].position < end) end = list[i].position;
+    free(list);
+    return power_past_below(&w->past, end);
+}
+
+static void note_epoch(struct work *w)
+{
+    sk_store *store = sk_ledger_store(w->ledger);
+    w->epoch = sk_store_epoch(store);
+    w->epochs = sk_realloc(w->epochs, w->epoch + 1, sizeof *w->epochs);
+    POWER_MUST(sk_store_epoch_start(store, w->epoch, &w->epochs[w->epoch]), "no epoch has begun");
+}
+
 static size_t start(struct work *w)
 {
     struct sk_recovery found;
     w->flush = power_below(&w->dice, 4) ? SK_FLUSH_SYNC : SK_FLUSH_ASYNC;
     w->ledger = powercut_open(w, w->disk, &found);
-    return power_past_below(&w->past, found.tail);
+    size_t records = powercut_records(w, w->ledger, &found);
+    note_epoch(w);
+    return records;
 }
 
 static void stop(struct work *w)

@@ -23,6 +23,7 @@ struct sk_status sk_ledger_fold(sk_ledger *ledger, const struct sk_record *recor
 {
     struct sk_fact fact = fact_of(record);
     if (record->time_ms > ledger->last_ms) ledger->last_ms = record->time_ms;
+    if (record->kind > SK_KIND_OWNER_MOST) return SK_SUCCESS; /* the store's own */
     ledger->applying_end = record->span.end;
     return sk_state_apply(ledger->state, &fact);
 }
@@ -113,10 +114,26 @@ static struct sk_status make_promise(sk_ledger *ledger)
                             sync ? sk_store_flushed_gate(store) : sk_store_tail_gate(store));
 }
 
+/* Every start that may write begins an epoch, so that (epoch, position) never names two things. */
+static struct sk_status begin_epoch(sk_ledger *ledger)
+{
+    struct sk_turn turn = {.ledger = ledger};
+    struct sk_span span;
+    sk_store *store = ledger->store;
+    sk_mutex_lock(&ledger->lock);
+    struct sk_status s = sk_store_begin_epoch(store, sk_store_epoch(store) + 1,
+                                              sk_turn_now_ms(&turn), &span);
+    sk_mutex_unlock(&ledger->lock);
+    SK_TRY(s);
+    sk_store_publish(store);
+    return sk_store_flush(store);
+}
+
 static struct sk_status open_parts(sk_ledger *ledger, struct sk_recovery *recovery)
 {
     struct sk_store_options store = store_options(ledger);
     SK_TRY(sk_store_open(&store, recovery, &ledger->store));
+    SK_TRY(begin_epoch(ledger));
     SK_TRY(make_promise(ledger));
     sk_follow(ledger);
     return SK_SUCCESS;
