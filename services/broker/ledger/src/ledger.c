@@ -121,7 +121,7 @@ static struct sk_status begin_epoch(sk_ledger *ledger)
     struct sk_span span;
     sk_store *store = ledger->store;
     sk_mutex_lock(&ledger->lock);
-    struct sk_status s = sk_store_begin_epoch(store, sk_store_epoch(store) + 1,
+    struct sk_status s = sk_store_begin_epoch(store, sk_store_next_epoch(store),
                                               sk_turn_now_ms(&turn), &span);
     sk_mutex_unlock(&ledger->lock);
     SK_TRY(s);
