@@ -37,6 +37,7 @@ struct sk_commitlog {
     uint64_t segment_bytes;
     uint32_t epoch;    /* of what is appended now; the writer's */
     uint64_t own_from; /* records at or above it were written by this node (watermark.h) */
+    uint64_t limit;    /* nothing at or above it is walked over; UINT64_MAX: all is */
     bool zero_ahead; /* write zeros ahead of the tail; else only reserve blocks */
     _Atomic uint64_t begin, tail, flushed;
 
@@ -87,6 +88,10 @@ void sk_commitlog_activate(struct sk_commitlog *log, struct sk_segment *segment)
  * durably. */
 SK_CHECKED struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail,
                                              uint64_t garbage_end);
+
+/* The same with whatever lies behind `tail`, also whole records and segments; the first of them is gone,
+ * durably, before the others go. SK_CORRUPT: no segment has that place. */
+SK_CHECKED struct sk_status sk_commitlog_truncate(struct sk_commitlog *log, uint64_t tail);
 
 /* Append all records as one batch. On failure nothing is left behind, or `broken` is set. */
 SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,

@@ -17,6 +17,7 @@ static void init(struct sk_commitlog *log, struct sk_vfs *vfs, const char *dir, 
         .dir = sk_strdup(dir),
         .store_id = store_id,
         .segment_bytes = segment_bytes,
+        .limit = UINT64_MAX,
     };
     sk_mutex_init(&log->lock);
     sk_mutex_init(&log->create_lock);
@@ -102,6 +103,7 @@ struct sk_segment *sk_commitlog_pin(struct sk_commitlog *log, uint64_t position)
 
 struct sk_walk sk_walk_from(struct sk_commitlog *log, uint64_t position, uint64_t limit)
 {
+    if (limit > log->limit) limit = log->limit;
     return (struct sk_walk){.log = log, .position = position, .limit = limit, .after = position};
 }
 
@@ -209,6 +211,29 @@ struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail, uint6
     atomic_store(&log->tail, tail);
     atomic_store(&log->zeroed, tail);
     return SK_SUCCESS;
+}
+
+/* Zeros over the beginning of what lies at `tail`, up to the end of its page. */
+static struct sk_status invalidate(struct sk_commitlog *log, struct sk_segment *s, uint64_t tail)
+{
+    uint64_t at = tail - s->base, end = at - at % SK_SEGMENT_PAGE + SK_SEGMENT_PAGE;
+    SK_TRY(sk_disk_zero(log->vfs, s->fd, at, end));
+    int err = log->vfs->fdatasync(log->vfs, s->fd);
+    return err < 0 ? sk_errno(-err, "fdatasync") : SK_SUCCESS;
+}
+
+struct sk_status sk_commitlog_truncate(struct sk_commitlog *log, uint64_t tail)
+{
+    struct sk_segment *s = sk_commitlog_pin(log, tail);
+    if (!s || tail < s->base + SK_HEADER_BYTES) {
+        sk_segment_unref(s);
+        return sk_error(SK_CORRUPT, "'%s' has no segment with a record at position %" PRIu64,
+                        log->dir, tail);
+    }
+    struct sk_status status = invalidate(log, s, tail);
+    if (sk_ok(status)) status = sk_commitlog_cut(log, tail, UINT64_MAX);
+    sk_segment_unref(s);
+    return sk_while(status, "cut the log at %" PRIu64, tail);
 }
 
 struct sk_status sk_commitlog_drop_oldest(struct sk_commitlog *log)

@@ -36,10 +36,9 @@ struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch, uint64_t 
                                       struct sk_span *span)
 {
     SK_TRY(sk_store_why(store));
-    uint32_t current = sk_epochs_current(&store->epochs);
-    if (epoch <= current)
-        return sk_error(SK_INVALID, "epoch %u is over: the log of '%s' is in epoch %u", epoch,
-                        store->paths.root, current);
+    if (epoch < sk_store_next_epoch(store))
+        return sk_error(SK_INVALID, "epoch %u is over: the next one of '%s' is %u", epoch,
+                        store->paths.root, sk_store_next_epoch(store));
     SK_TRY(own_from_here(store));
     uint8_t payload[SK_EPOCH_PAYLOAD];
     sk_epoch_encode(epoch, time_ms, payload);
@@ -90,6 +89,12 @@ static struct sk_epochs *epochs_of(const sk_store *store)
 uint32_t sk_store_epoch(const sk_store *store)
 {
     return sk_epochs_current(&store->epochs);
+}
+
+uint32_t sk_store_next_epoch(const sk_store *store)
+{
+    uint32_t last = sk_epochs_current(&store->epochs), gone = store->watermark.gone;
+    return (last > gone ? last : gone) + 1;
 }
 
 bool sk_store_epoch_start(const sk_store *store, uint32_t epoch, uint64_t *position)

@@ -119,6 +119,10 @@ static void check_mark(struct inspection *in)
     }
     in->durable = in->mark.flushed;
     in->log.own_from = in->mark.own_from;
+    if (in->mark.cut == 0) return;
+    in->log.limit = in->mark.cut;
+    tell(in, false, in->paths.watermark, in->mark.cut,
+         "a cut at this position is under way; the next opening ends it");
 }
 
 static void begin_table(struct inspection *in)
@@ -167,11 +171,27 @@ static void check_snapshot(struct inspection *in, uint64_t position)
     sk_buffer_done(&body);
 }
 
+/* Of a cut that is under way: the snapshots that it removes are none any more. */
+static size_t without_cut(struct inspection *in, uint64_t *positions, size_t count)
+{
+    size_t left = 0;
+    if (in->mark.cut == 0) return count;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t reach = 0;
+        struct sk_status s = sk_snapshot_reach(in->vfs, in->paths.snapshot,
+                                               in->identity.store_id, positions[i], &reach);
+        bool goes = positions[i] > in->log.limit || (sk_ok(s) && reach > in->log.limit);
+        if (!goes) positions[left++] = positions[i];
+    }
+    return left;
+}
+
 static struct sk_status check_snapshots(struct inspection *in)
 {
     uint64_t *positions = NULL;
     size_t count = 0;
     SK_TRY(sk_disk_list(in->vfs, in->paths.snapshot, ".snap", false, &positions, &count));
+    count = without_cut(in, positions, count);
     struct sk_status reach = sk_reach_check(&in->log, positions, count);
     if (!sk_ok(reach)) tell(in, true, in->paths.log, 0, "%s", sk_status_text(&reach));
     while (count-- > 0) check_snapshot(in, positions[count]); /* newest first */
@@ -300,7 +320,7 @@ static void check_records(struct inspection *in)
 {
     uint64_t at = sk_commitlog_begin(&in->log);
     struct sk_end end = sk_find_end(&in->log, at);
-    sk_look_behind(&in->log, &end);
+    if (in->mark.cut == 0) sk_look_behind(&in->log, &end);
     if (end.proven > in->durable) in->durable = end.proven;
     in->tail = end.tail;
     enter_epochs(in);

@@ -5,7 +5,8 @@
  *   <dir>/watermark       how far the log was durable (watermark.c)
  *   <dir>/log/            segments, "<base>.log"
  *   <dir>/index/          index files, "<base>.idx"
- *   <dir>/snapshot/       snapshots, "<position>.snap" */
+ *   <dir>/snapshot/       snapshots, "<position>.snap"
+ *   <dir>/cut/            what cuts took away (truncate.c) */
 #include "open.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ void sk_store_paths_init(struct sk_store_paths *p, const char *dir)
         .log = sk_asprintf("%s/log", dir),
         .index = sk_asprintf("%s/index", dir),
         .snapshot = sk_asprintf("%s/snapshot", dir),
+        .cut = sk_asprintf("%s/cut", dir),
         .lock = sk_asprintf("%s/lock", dir),
         .identity = sk_asprintf("%s/store", dir),
         .watermark = sk_asprintf("%s/watermark", dir),
@@ -43,6 +45,7 @@ void sk_store_paths_done(struct sk_store_paths *p)
     free(p->log);
     free(p->index);
     free(p->snapshot);
+    free(p->cut);
     free(p->lock);
     free(p->identity);
     free(p->watermark);
@@ -57,8 +60,8 @@ struct strangers {
 
 static bool look_for_strangers(void *arg, const char *name)
 {
-    static const char *const ours[] = {"lock", "store", "store.tmp", "watermark",
-                                       "log",  "index", "snapshot",  "lost+found"};
+    static const char *const ours[] = {"lock",  "store",    "store.tmp", "watermark", "log",
+                                       "index", "snapshot", "cut",       "lost+found"};
     struct strangers *found = arg;
     if (strcmp(name, "store") == 0) found->identity = true;
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
@@ -267,8 +270,7 @@ static void done_sleeper(struct sk_sleeper *s)
     sk_mutex_done(&s->lock);
 }
 
-/* Release all that was opened; whoever still holds a pin keeps its segment. */
-static void free_store(sk_store *store)
+void sk_store_leave(sk_store *store) /* whoever still holds a pin keeps its segment */
 {
     sk_gate_free(store->tail_gate);
     sk_gate_free(store->flushed_gate);
@@ -300,12 +302,38 @@ static struct sk_status open_rooms(sk_store *store)
     store->log_open = true;
     store->log.zero_ahead = store->options.write_ahead;
     store->index = sk_index_new(store->vfs, p->index, store->store_id, store->segment_bytes);
-    return SK_SUCCESS;
+    return sk_store_end_cut(store);
+}
+
+struct sk_status sk_store_must_exist(const struct sk_store_options *options)
+{
+    struct sk_vfs *vfs = options->vfs ? options->vfs : sk_vfs_real();
+    struct sk_store_paths paths;
+    sk_store_paths_init(&paths, options->dir ? options->dir : "");
+    struct sk_vfs_stat stat;
+    int err = vfs->stat(vfs, paths.identity, &stat);
+    struct sk_status s = SK_SUCCESS;
+    if (err == -ENOENT) s = sk_error(SK_NOT_FOUND, "'%s' is not a Skua store", paths.root);
+    if (err < 0 && err != -ENOENT) s = sk_errno(-err, "stat '%s'", paths.identity);
+    sk_store_paths_done(&paths);
+    return s;
+}
+
+struct sk_status sk_store_enter(const struct sk_store_options *options, sk_store **out)
+{
+    struct sk_store_options filled = with_defaults(*options);
+    SK_TRY(check_options(&filled));
+    sk_store *store = new_store(filled);
+    struct sk_status s = open_rooms(store);
+    if (sk_ok(s))
+        *out = store;
+    else
+        sk_store_leave(store);
+    return s;
 }
 
 static struct sk_status bring_up(sk_store *store, struct sk_recovery *recovery)
 {
-    SK_TRY(open_rooms(store));
     SK_TRY(sk_store_recover(store, recovery));
     /* Before the first append: the mark of an orderly stop must not outlive what follows. */
     SK_TRY(sk_watermark_begin(&store->watermark, recovery->tail));
@@ -320,14 +348,14 @@ static struct sk_status bring_up(sk_store *store, struct sk_recovery *recovery)
 struct sk_status sk_store_open(const struct sk_store_options *options, struct sk_recovery *recovery,
                                sk_store **out)
 {
-    struct sk_store_options filled = with_defaults(*options);
-    SK_TRY(check_options(&filled));
-    sk_store *store = new_store(filled);
+    sk_store *store = NULL;
     struct sk_recovery found = {0};
-    struct sk_status s = bring_up(store, &found);
+    struct sk_status s = sk_store_enter(options, &store);
+    if (!sk_ok(s)) return sk_while(s, "open the store");
+    s = bring_up(store, &found);
     if (!sk_ok(s)) {
         sk_store_stop_threads(store);
-        free_store(store);
+        sk_store_leave(store);
         return sk_while(s, "open the store");
     }
     if (recovery) *recovery = found;
@@ -345,5 +373,5 @@ void sk_store_close(sk_store *store)
     if (sk_ok(s)) s = sk_watermark_end(&store->watermark, sk_store_tail(store));
     sk_gate_close(store->tail_gate, sk_error(SK_CLOSED, "the store is closed"));
     sk_gate_close(store->flushed_gate, sk_error(SK_CLOSED, "the store is closed"));
-    free_store(store);
+    sk_store_leave(store);
 }

@@ -148,11 +148,11 @@ static void look_at(struct sk_commitlog *log, struct sk_segment *s, uint64_t at,
     struct sk_frame frame;
     const char *why;
     end->garbage_end = s->base + at + SK_RECORD_ALIGN;
-    if (s->base + at >= log->own_from &&
-        sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
-                        &why) == SK_FRAME_VALID &&
-        frame.flushed > end->proven)
-        end->proven = frame.flushed;
+    if (sk_record_parse(sk_segment_from(s, s->base + at), log->store_id, s->base + at, &frame,
+                        &why) != SK_FRAME_VALID)
+        return;
+    if (frame.epoch > end->epoch) end->epoch = frame.epoch;
+    if (s->base + at >= log->own_from && frame.flushed > end->proven) end->proven = frame.flushed;
 }
 
 /* The next byte (on a record's border) at or after `at` that is not in an empty place. */
@@ -227,6 +227,7 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from)
     while ((end.verdict = sk_walk_next(&walk, &frame, &position, &end.why)) == SK_FRAME_VALID) {
         if (!in_batch) batch = position;
         in_batch = frame.flags & SK_RECORD_MORE;
+        end.epoch = frame.epoch;
     }
     end.bad = position;
     end.tail = in_batch ? batch : position;
@@ -329,13 +330,12 @@ static void drop_vanished_queues(sk_store *store)
 
 /* What the page cache shows may not be on the disk, if the last stop was a failed fsync. What an
  * earlier one said yes to is. */
-static void distrust_cache(sk_store *store, uint64_t from)
+void sk_distrust_cache(struct sk_commitlog *log, uint64_t from)
 {
     struct sk_segment *s;
-    for (uint64_t at = from; (s = sk_commitlog_pin(&store->log, at)) != NULL;
-         at = sk_segment_end(s)) {
+    for (uint64_t at = from; (s = sk_commitlog_pin(log, at)) != NULL; at = sk_segment_end(s)) {
         uint64_t page = (at - s->base) / SK_SEGMENT_PAGE * SK_SEGMENT_PAGE;
-        store->vfs->drop_cache(store->vfs, s->fd, NULL, page, 0);
+        log->vfs->drop_cache(log->vfs, s->fd, NULL, page, 0);
         sk_segment_unref(s);
     }
 }
@@ -371,7 +371,8 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
     store->log.own_from = mark->own_from;
     uint64_t from = snapshot ? snapshot : sk_commitlog_begin(&store->log);
     SK_TRY(sk_log_reaches(&store->log, from));
-    if (!mark->clean) distrust_cache(store, larger(mark->flushed, sk_commitlog_begin(&store->log)));
+    if (!mark->clean)
+        sk_distrust_cache(&store->log, larger(mark->flushed, sk_commitlog_begin(&store->log)));
 
     struct sk_end end = sk_find_end(&store->log, from);
     out->clean = mark->clean && end.verdict == SK_FRAME_ABSENT &&

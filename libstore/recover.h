@@ -12,6 +12,7 @@ struct sk_end {
     uint64_t after;       /* the same, when a few bytes too short for a header lie between */
     uint64_t proven;      /* durable, say the records that this node wrote */
     uint64_t garbage_end; /* after the last byte behind the tail that is not zero */
+    uint32_t epoch;       /* highest one of the records, also of those behind the end */
     const char *why;
 };
 
@@ -20,6 +21,10 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from);
 /* Look behind the end for records that were written after it, whose `flushed` field may prove that
  * the end once was durable, and for the last byte that is not zero: `proven` and `garbage_end`. */
 void sk_look_behind(struct sk_commitlog *log, struct sk_end *end);
+
+/* Forget what the page cache shows from `from` on, which may not be what the disk has after a failed
+ * fsync. */
+void sk_distrust_cache(struct sk_commitlog *log, uint64_t from);
 
 /* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
 uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);

@@ -106,3 +106,17 @@ struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir, uint64_t 
     sk_disk_close(vfs, fd);
     return sk_while(s, "snapshot '%s'", path);
 }
+
+struct sk_status sk_snapshot_reach(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
+                                   uint64_t position, uint64_t *reach)
+{
+    char path[SK_DISK_PATH];
+    sk_disk_name(path, dir, position, ".snap");
+    int fd = -1;
+    SK_TRY(sk_disk_open(vfs, path, SK_VFS_READ, &fd));
+    struct sk_header h;
+    struct sk_status s = sk_header_read(vfs, fd, SK_MAGIC_SNAPSHOT, store_id, position, &h);
+    sk_disk_close(vfs, fd);
+    if (sk_ok(s)) *reach = h.reach;
+    return sk_while(s, "snapshot '%s'", path);
+}

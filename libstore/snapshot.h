@@ -17,4 +17,9 @@ SK_CHECKED struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir
                                              uint64_t position, struct sk_buffer *body,
                                              uint64_t *owner_bytes);
 
+/* The position below which all lies that the snapshot speaks of; of its header alone. */
+SK_CHECKED struct sk_status sk_snapshot_reach(struct sk_vfs *vfs, const char *dir,
+                                              uint64_t store_id, uint64_t position,
+                                              uint64_t *reach);
+
 #endif

@@ -162,10 +162,6 @@ bool sk_store_make_segment(sk_store *store)
 void sk_store_publish(sk_store *store)
 {
     sk_gate_advance(store->tail_gate, sk_commitlog_tail(&store->log));
-    /* What was synced under the owner's lock moved no gate. */
-    uint64_t flushed = sk_commitlog_flushed(&store->log);
-    if (sk_gate_cursor(store->flushed_gate) < flushed)
-        sk_gate_advance(store->flushed_gate, flushed);
     if (store->options.manual) sk_store_announce_failure(store);
 }
 
@@ -203,8 +199,10 @@ void sk_store_demand_here(sk_store *store)
 struct sk_status sk_store_sync_quietly(sk_store *store)
 {
     SK_TRY(sk_store_why(store));
-    SK_TRY(sync_log(store));
+    uint64_t before = sk_commitlog_flushed(&store->log);
+    if (sk_commitlog_tail(&store->log) > before) SK_TRY(sync_log(store));
     uint64_t flushed = sk_commitlog_flushed(&store->log);
+    if (flushed == before) return SK_SUCCESS;
     atomic_fetch_add_explicit(&store->flushes, 1, memory_order_relaxed);
     sk_watermark_advance(&store->watermark, flushed);
     return SK_SUCCESS;
@@ -212,19 +210,12 @@ struct sk_status sk_store_sync_quietly(sk_store *store)
 
 struct sk_status sk_store_flush(sk_store *store)
 {
-    struct sk_status s = sk_store_why(store);
-    uint64_t before = sk_commitlog_flushed(&store->log);
-    if (sk_ok(s) && sk_commitlog_tail(&store->log) > before) s = sync_log(store);
-    if (!sk_ok(s)) {
+    struct sk_status s = sk_store_sync_quietly(store);
+    if (sk_ok(s))
+        sk_gate_advance(store->flushed_gate, sk_commitlog_flushed(&store->log));
+    else
         sk_store_announce_failure(store);
-        return s;
-    }
-    uint64_t flushed = sk_commitlog_flushed(&store->log);
-    if (flushed == before) return SK_SUCCESS;
-    atomic_fetch_add_explicit(&store->flushes, 1, memory_order_relaxed);
-    sk_watermark_advance(&store->watermark, flushed);
-    sk_gate_advance(store->flushed_gate, flushed);
-    return SK_SUCCESS;
+    return s;
 }
 
 sk_gate *sk_store_tail_gate(sk_store *store)

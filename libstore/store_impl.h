@@ -25,7 +25,7 @@ struct sk_sleeper {
 };
 
 struct sk_store_paths {
-    char *root, *log, *index, *snapshot, *lock, *identity, *watermark;
+    char *root, *log, *index, *snapshot, *cut, *lock, *identity, *watermark;
 };
 
 struct sk_store {
@@ -41,6 +41,7 @@ struct sk_store {
     bool log_open;
     struct sk_watermark watermark;
     bool watermark_open;
+    bool ended_cut; /* opening the directory ended a cut that was under way */
     sk_index *index;
     struct sk_epochs epochs;
     sk_gate *tail_gate, *flushed_gate;
@@ -85,8 +86,8 @@ SK_CHECKED struct sk_status sk_store_why(sk_store *store); /* OK while it has no
 SK_CHECKED struct sk_status sk_store_append_own(sk_store *store, uint8_t kind, uint32_t epoch,
                                                 uint64_t time_ms, struct sk_slice payload,
                                                 struct sk_span *span);
-/* store.c: make all durable; the flushed gate follows with the next publish or flush, so the owner's
- * lock may be held. */
+/* store.c: make all durable; nobody who waits is woken, so the owner's lock may be held. The next
+ * sk_store_flush wakes them. */
 SK_CHECKED struct sk_status sk_store_sync_quietly(sk_store *store);
 
 /* epoch.c: from the next byte on the log is another node's: a receiver calls this before it writes
@@ -98,6 +99,9 @@ SK_CHECKED struct sk_status sk_store_note_received(sk_store *store);
 /* epoch.c: the record that was appended last came from another node: it is held against the epochs
  * as replay would (SK_CORRUPT), and what is appended from here on carries its epoch. */
 SK_CHECKED struct sk_status sk_store_follow_epoch(sk_store *store, const struct sk_record *record);
+
+/* truncate.c: if a cut is under way, end it. Before anything else is read of log and snapshots. */
+SK_CHECKED struct sk_status sk_store_end_cut(sk_store *store);
 
 /* retain.c */
 void sk_store_look_at_disk(sk_store *store);

@@ -1,7 +1,7 @@
 /* watermark.c - WATERMARK FILE, version 2. Two slots, at bytes 0 and 4096, written in turn so
  * that a torn write spares the other. Little endian.
  *
- *   0   4  crc32c of bytes [4, 56)
+ *   0   4  crc32c of bytes [4, 64)
  *   4   4  magic "SKWM"
  *   8   4  format version (2)
  *  12   4  1 = clean: nothing follows the flushed position
@@ -9,7 +9,9 @@
  *  24   8  sequence: the slot with the higher one counts; slot = sequence % 2
  *  32   8  flushed position
  *  40   8  own from: records at or above it are this node's own; all ones: it receives
- *  48   8  cut: a cut to this position is under way; 0: none */
+ *  48   8  cut: a cut to this position is under way; 0: none
+ *  56   4  gone: the highest epoch that a cut took away
+ *  60   4  zero */
 #include "watermark.h"
 
 #include <string.h>
@@ -18,7 +20,7 @@
 #include "base/crc32c.h"
 #include "disk.h"
 
-enum { SLOT_BYTES = 56, SLOT_STRIDE = 4096, MAGIC = 0x4d574b53, VERSION = 2 };
+enum { SLOT_BYTES = 64, SLOT_STRIDE = 4096, MAGIC = 0x4d574b53, VERSION = 2 };
 
 static bool parse(const uint8_t *p, uint64_t store_id)
 {
@@ -42,6 +44,7 @@ struct sk_status sk_watermark_read(struct sk_vfs *vfs, int fd, uint64_t store_id
         slots.flushed = sk_get_u64(p + 32);
         slots.own_from = sk_get_u64(p + 40);
         slots.cut = sk_get_u64(p + 48);
+        slots.gone = sk_get_u32(p + 56);
         slots.clean = sk_get_u32(p + 12) == 1;
     }
     *out = slots;
@@ -67,6 +70,7 @@ struct sk_status sk_watermark_open(struct sk_watermark *w, struct sk_vfs *vfs, c
         .flushed = slots.flushed,
         .own_from = slots.own_from,
         .cut = slots.cut,
+        .gone = slots.gone,
         .clean = slots.clean,
     };
     sk_mutex_init(&w->lock);
@@ -94,6 +98,7 @@ static struct sk_status put(struct sk_watermark *w, uint64_t flushed, bool clean
     sk_put_u64(p + 32, flushed);
     sk_put_u64(p + 40, w->own_from);
     sk_put_u64(p + 48, w->cut);
+    sk_put_u32(p + 56, w->gone);
     sk_put_u32(p, sk_crc32c(0, p + 4, SLOT_BYTES - 4));
     return sk_disk_write(w->vfs, w->fd, p, sizeof p, w->sequence % 2 * SLOT_STRIDE);
 }
@@ -145,10 +150,11 @@ struct sk_status sk_watermark_own(struct sk_watermark *w, uint64_t flushed, uint
     return put_in_both(w);
 }
 
-struct sk_status sk_watermark_cut(struct sk_watermark *w, uint64_t position)
+struct sk_status sk_watermark_cut(struct sk_watermark *w, uint64_t position, uint32_t epoch)
 {
     sk_mutex_lock(&w->lock);
     w->cut = position;
+    if (w->gone < epoch) w->gone = epoch;
     if (w->own_from != SK_OWN_NONE && w->own_from > position) w->own_from = position;
     if (w->flushed > position) w->flushed = position;
     sk_mutex_unlock(&w->lock);

@@ -9,6 +9,7 @@
  *             before the first byte that it is about.
  *   cut       a cut to this position has begun, and the log ends there: whatever still lies behind
  *             it is to go (truncate.c). Durable before the first byte goes.
+ *   gone      the highest epoch that a cut took away: it may not begin here once more.
  *
  * A file that is lost or wholly damaged says flushed = 0, own_from = 0: then every record counts as
  * this node's own, and what may be rot is refused rather than cut. */
@@ -29,6 +30,7 @@ struct sk_watermark {
     uint64_t flushed;
     uint64_t own_from; /* SK_OWN_NONE: this node receives */
     uint64_t cut;      /* 0: none is under way */
+    uint32_t gone;     /* an epoch */
     bool clean;        /* the last stop was orderly */
 };
 
@@ -47,8 +49,10 @@ SK_CHECKED struct sk_status sk_watermark_end(struct sk_watermark *w, uint64_t fl
  * before. */
 SK_CHECKED struct sk_status sk_watermark_own(struct sk_watermark *w, uint64_t flushed,
                                              uint64_t own_from);
-/* A cut to `position` begins: the mark comes down to it, if it was above. In both slots, durably. */
-SK_CHECKED struct sk_status sk_watermark_cut(struct sk_watermark *w, uint64_t position);
+/* A cut to `position` begins, behind which records of epochs up to `epoch` lie: the mark comes down to
+ * it, if it was above. In both slots, durably. */
+SK_CHECKED struct sk_status sk_watermark_cut(struct sk_watermark *w, uint64_t position,
+                                             uint32_t epoch);
 /* It is done. In both slots, durably. */
 SK_CHECKED struct sk_status sk_watermark_cut_done(struct sk_watermark *w);
 
@@ -56,6 +60,7 @@ struct sk_watermark_slots { /* for verify */
     bool valid[2];
     bool blank[2]; /* never written */
     uint64_t flushed, own_from, cut;
+    uint32_t gone;
     bool clean;
     uint64_t sequence;
 };

@@ -30,7 +30,7 @@
 #define DIR "/d/store"
 
 enum { SEGMENT = 8192, ALL = 16 * SEGMENT, FILES = 24, RECORDS = 64, EDITS = 12 };
-enum { SLOT = 4096, SLOT_BYTES = 56 };
+enum { SLOT = 4096, SLOT_BYTES = 64 };
 enum what { PATCH, PATCH_AND_MEND, RESIZE, DELETE, COPY, RENAME, ADD_RECORD, WHATS };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -161,9 +161,9 @@ void sk_store_close(sk_store *store);
 
 /* From here on this process writes, in `epoch`, which no writer of this log had before: an EPOCH
  * record is appended, durable when this returns, and the fold told of it; every record behind it
- * carries the epoch. SK_INVALID: not above the present one. Any other failure: as of append, or of a
- * flush. After letting go of the lock call sk_store_publish. An owner who never begins one writes
- * epoch 0. */
+ * carries the epoch. SK_INVALID: below sk_store_next_epoch. Any other failure: as of append, or of a
+ * flush. After letting go of the lock call sk_store_publish and sk_store_flush, which wake those who
+ * wait. An owner who never begins one writes epoch 0. */
 SK_CHECKED struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch, uint64_t time_ms,
                                                  struct sk_span *span);
 
@@ -224,6 +224,8 @@ struct sk_epoch_start {
 
 /* The present epoch; 0: none has begun. */
 uint32_t sk_store_epoch(const sk_store *store);
+/* The lowest one that may begin: above the present one, and above all that cuts took away. */
+uint32_t sk_store_next_epoch(const sk_store *store);
 /* Where an epoch began; false: it never did here, or retention passed its end. */
 bool sk_store_epoch_start(const sk_store *store, uint32_t epoch, uint64_t *position);
 /* All of them, ascending, in memory from malloc (*out; NULL if there are none); returns how many.
@@ -288,6 +290,32 @@ struct sk_store_stats {
     bool refusing; /* the disk is too full for sends: above the mark, or no room for a segment */
 };
 struct sk_store_stats sk_store_stats(sk_store *store);
+
+/* --- cutting a directory that no process has open ------------------------------------------ */
+
+struct sk_truncation {
+    uint64_t position;  /* the log has nothing at or above it now */
+    uint64_t cut_bytes; /* that went; 0: there was nothing to do */
+    uint64_t snapshots; /* that went, too */
+    uint32_t epoch;     /* the highest one of the records that went */
+    bool resumed;       /* first a cut was ended that had been interrupted */
+};
+
+/* End the log at `position`: for a node whose tail is not the one that was agreed on. What lies behind
+ * is gone for good, also after a power cut, when this returns OK; until the cut begins it is copied to
+ * the directory "cut" ("<epoch>-<position>.log"; 16 files and 1 GiB are kept, the newest always).
+ * Snapshots that reach above it go. The state follows when the store is opened: it is replayed from an
+ * older snapshot, or from the first record.
+ *
+ * At or above the tail there is nothing to do. SK_INVALID, and nothing was changed: `position` is not
+ * where a batch ends (its neighbours are named), lies before the log's beginning, or no snapshot is left
+ * from which the state could be replayed. SK_EXISTS: a process has the store open. SK_NOT_FOUND: there
+ * is no store. Of the options dir, vfs and store_id count.
+ *
+ * Cut off by a crash, the directory is as before, or a cut is under way: the next sk_store_truncate or
+ * sk_store_open ends it first. Whoever asks sees to it that nothing goes that was promised. */
+SK_CHECKED struct sk_status sk_store_truncate(const struct sk_store_options *options,
+                                              uint64_t position, struct sk_truncation *out);
 
 /* --- inspection of a directory that no process has open ------------------------------------ */
 

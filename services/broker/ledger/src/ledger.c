@@ -121,12 +121,13 @@ static struct sk_status begin_epoch(sk_ledger *ledger)
     struct sk_turn turn;
     struct sk_span span;
     sk_turn_begin(&turn, ledger);
-    ledger->epoch = sk_store_epoch(ledger->store) + 1;
+    ledger->epoch = sk_store_next_epoch(ledger->store);
     struct sk_status s =
         sk_store_begin_epoch(ledger->store, ledger->epoch, sk_turn_now_ms(&turn), &span);
     turn.appended = sk_ok(s);
     sk_turn_end(&turn);
-    return s;
+    SK_TRY(s);
+    return sk_store_flush(ledger->store); /* it is on disk: this moves the gate */
 }
 
 static struct sk_status open_parts(sk_ledger *ledger, struct sk_recovery *recovery)
