@@ -57,7 +57,7 @@ enum sk_record_kind {
     SK_RECORD_TOPIC_DELETED = 2,
     SK_RECORD_GROUP = 3,
     SK_RECORD_GROUP_DELETED = 4,
-    SK_RECORD_MESSAGE = 5,       /* payload is the broker's; the frame has queue and offset */
+    SK_RECORD_MESSAGE = 5,       /* its head is the broker's; the frame has queue and offset */
     SK_RECORD_DELIVER = 6,       /* leases given, filtered offsets passed over */
     SK_RECORD_ACK = 7,
     SK_RECORD_CHANGE = 8,        /* new deadline and a new lease id */
@@ -82,6 +82,9 @@ struct sk_fact {
     uint64_t offset;   /* MESSAGE */
     uint64_t time_ms;
     uint64_t position; /* where the record begins: with the epoch, the lease id that it gives */
+    uint32_t tag_hash; /* MESSAGE: 0 without tag */
+    /* Of a MESSAGE only the head (services/broker/stored_message.h), never the body: a live fact
+     * and its replay are the same, byte by byte. */
     struct sk_slice payload;
 };
 
