@@ -121,7 +121,7 @@ START_TEST(facts_are_the_same_live_and_in_replay)
     char dir[] = "/tmp/skua-facts-XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(dir));
     ck_assert(sk_ok(harness_try_open(&h, dir, NULL, NULL)));
-    harness_topic(&h, "orders", 3);
+    harness_topic(&h, "orders", 1);
     harness_group(&h, "g");
     harness_group(&h, "h");
     send_all(&h);
