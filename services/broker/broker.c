@@ -12,6 +12,7 @@
 #include "renew.h"
 #include "routes.h"
 #include "service/boot.h"
+#include "stored_message.h"
 #include "telemetry.h"
 
 static const struct sk_setting settings[] = {
@@ -92,6 +93,7 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
         .timers = broker->timers,
         .most_polls = (size_t)c->max_polls,
         .most_polls_per_group = (size_t)c->max_polls_per_group,
+        .message_head = sk_stored_head,
         .failed = failed,
         .config_changed = config_changed,
         .owner = broker,

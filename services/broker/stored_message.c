@@ -14,7 +14,7 @@
  *  28   4  tag: where in the system properties
  *  32   2  tag: length
  *  34   1  length of the born host (h)
- *  35   h  born host
+ *  35   h  born host; up to here it is the head
  *   .   n  other fields of the client's Message, verbatim and in order
  *   .   m  content of the client's system_properties, verbatim
  */
@@ -24,7 +24,7 @@
 #include "digest.h"
 #include "wire.h"
 
-enum { VERSION = 1, HEAD = 35, NO_BORN_TIME = 1, NO_BORN_HOST = 2 };
+enum { VERSION = 1, HEAD = SK_STORED_HEAD_LEAST, NO_BORN_TIME = 1, NO_BORN_HOST = 2 };
 
 _Static_assert(HEAD + SK_STORED_HOST_MAX <= SK_STORED_HEAD_MAX, "the head fits its buffer");
 
@@ -57,7 +57,7 @@ void sk_stored_encode(const struct sk_scanned_message *message, int type, uint64
     sk_put_u32(head + 24, (uint32_t)message->body.len);
     sk_put_u32(head + 28, (uint32_t)tag_at);
     sk_put_u16(head + 32, (uint16_t)message->tag.len);
-    head[34] = (uint8_t)host;
+    head[SK_STORED_HEAD_HOST_AT] = (uint8_t)host;
     if (host) memcpy(head + HEAD, born_host.data, host);
     parts[0] = sk_slice_of(head, HEAD + host);
     parts[1] = message->before;

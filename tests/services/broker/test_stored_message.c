@@ -44,6 +44,10 @@ static rmq_message *deliver(const rmq_message *sent, const struct sk_delivery *h
     for (size_t i = 0; i < SK_STORED_PARTS; i++)
         sk_buffer_put(&payload, parts[i].data, parts[i].len);
 
+    /* What the state is told of it live is what it is told in replay. */
+    ck_assert(sk_slice_eq(sk_stored_head(parts[0]), parts[0]));
+    ck_assert(sk_slice_eq(sk_stored_head(sk_buffer_slice(&payload)), parts[0]));
+
     struct sk_stored_message stored;
     ck_assert(sk_stored_parse(sk_buffer_slice(&payload), &stored));
     ck_assert(sk_slice_eq(stored.body, sk_proto_slice(sent->body)));

@@ -7,8 +7,16 @@
 
 /* --- the fold ---------------------------------------------------------------------------- */
 
-/* The state sees of a message what its frame says, live and in replay alike; never its body. */
-static struct sk_fact fact_of(const struct sk_record *record)
+/* The payload of a live message is its first part only; what the state is told is the same. */
+static struct sk_slice payload_of(const sk_ledger *ledger, const struct sk_record *record)
+{
+    if (record->kind != SK_RECORD_MESSAGE) return record->payload;
+    return ledger->options.message_head ? ledger->options.message_head(record->payload) : SK_EMPTY;
+}
+
+/* The state sees of a message what its frame and head say, live and in replay alike; never its
+ * body. */
+static struct sk_fact fact_of(const sk_ledger *ledger, const struct sk_record *record)
 {
     return (struct sk_fact){.kind = record->kind,
                             .epoch = record->epoch,
@@ -16,8 +24,8 @@ static struct sk_fact fact_of(const struct sk_record *record)
                             .offset = record->offset,
                             .time_ms = record->time_ms,
                             .position = record->span.begin,
-                            .payload = record->kind == SK_RECORD_MESSAGE ? SK_EMPTY
-                                                                         : record->payload};
+                            .tag_hash = record->tag_hash,
+                            .payload = payload_of(ledger, record)};
 }
 
 struct sk_status sk_ledger_fold(sk_ledger *ledger, const struct sk_record *record)

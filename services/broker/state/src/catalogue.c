@@ -38,7 +38,9 @@ static struct sk_queue_slot *add_slot(struct sk_state *state, uint32_t store_que
 
 static void drop_slot(struct sk_state *state, uint32_t store_queue)
 {
+    if (store_queue == SK_NO_STORE_QUEUE) return; /* the loading failed */
     struct sk_queue_page **page = &state->pages[store_queue / SK_PAGE_QUEUES];
+    sk_keep_queue(state, store_queue, &(*page)->slots[store_queue % SK_PAGE_QUEUES]);
     (*page)->slots[store_queue % SK_PAGE_QUEUES] = (struct sk_queue_slot){0};
     if (--(*page)->used == 0) {
         free(*page);
@@ -52,6 +54,7 @@ const char *sk_apply_message(struct sk_state *state, const struct sk_fact *fact)
     if (!slot) return "no topic has its queue";
     if (fact->offset != slot->next_offset) return "its offset is not the next one of its queue";
     if (fact->offset + 1 >= SK_OFFSET_LIMIT) return "its offset is too large";
+    sk_keep_queue(state, fact->queue, slot);
     slot->next_offset++;
     sk_tell(state, message, slot->topic->named.id, slot->queue, fact->queue, fact->offset, fact);
     return NULL;
@@ -74,19 +77,48 @@ const struct sk_topic *sk_state_topic_of_queue(const sk_state *state, uint32_t s
 
 /* --- topics ------------------------------------------------------------------------------ */
 
+/* Room for one more: a power of two. */
+static void make_room(struct sk_topic_node *topic)
+{
+    uint32_t count = topic->topic.queue_count;
+    if ((count & (count - 1)) == 0)
+        topic->queues = sk_realloc(topic->queues, count ? count * 2 : 1, sizeof *topic->queues);
+    topic->topic.queues = topic->queues;
+}
+
+void sk_topic_promise_queues(struct sk_topic_node *topic, uint32_t count)
+{
+    while (topic->topic.queue_count < count) {
+        make_room(topic);
+        topic->queues[topic->topic.queue_count++] = SK_NO_STORE_QUEUE;
+    }
+}
+
+bool sk_topic_lacks_queues(const struct sk_topic_node *topic)
+{
+    for (uint32_t i = 0; i < topic->topic.queue_count; i++)
+        if (topic->queues[i] == SK_NO_STORE_QUEUE) return true;
+    return false;
+}
+
+void sk_topic_place_queue(struct sk_state *state, struct sk_topic_node *topic, uint32_t queue,
+                          uint32_t store_queue, uint64_t next_offset)
+{
+    topic->queues[queue] = store_queue;
+    if (store_queue >= state->next_queue) state->next_queue = store_queue + 1;
+    struct sk_queue_slot *slot = add_slot(state, store_queue);
+    sk_assert(!slot->topic);
+    *slot = (struct sk_queue_slot){.topic = topic,
+                                   .next_offset = next_offset,
+                                   .queue = queue,
+                                   .saved = state->saver.generation};
+}
+
 void sk_topic_add_queue(struct sk_state *state, struct sk_topic_node *topic, uint32_t store_queue,
                         uint64_t next_offset)
 {
-    uint32_t queue = topic->topic.queue_count++;
-    if ((queue & (queue - 1)) == 0) /* full: the room is a power of two */
-        topic->queues = sk_realloc(topic->queues, queue ? queue * 2 : 1, sizeof *topic->queues);
-    topic->queues[queue] = store_queue;
-    topic->topic.queues = topic->queues;
-    if (store_queue >= state->next_queue) state->next_queue = store_queue + 1;
-
-    struct sk_queue_slot *slot = add_slot(state, store_queue);
-    sk_assert(!slot->topic);
-    *slot = (struct sk_queue_slot){.topic = topic, .next_offset = next_offset, .queue = queue};
+    make_room(topic);
+    sk_topic_place_queue(state, topic, topic->topic.queue_count++, store_queue, next_offset);
 }
 
 static void change_topic(struct sk_topic_node *topic, const struct sk_topic_change *change)
@@ -106,12 +138,14 @@ struct sk_topic_node *sk_topic_add(struct sk_state *state, const struct sk_topic
     topic->topic.name = topic->named.name;
     topic->topic.id = topic->named.id;
     topic->topic.created_ms = created_ms;
+    topic->saved = state->saver.generation;
     change_topic(topic, change);
     return topic;
 }
 
 static void topic_free(struct sk_state *state, struct sk_topic_node *topic)
 {
+    sk_keep_topic(state, topic);
     while (topic->subscriptions) sk_subscription_free(state, topic->subscriptions);
     for (uint32_t i = 0; i < topic->topic.queue_count; i++) drop_slot(state, topic->queues[i]);
     sk_names_remove(&state->topics, &topic->named);
@@ -130,10 +164,12 @@ const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact)
         return "the numbers of topics or queues are used up";
 
     struct sk_topic_node *topic = sk_names_find(&state->topics, change.name);
-    if (topic)
+    if (topic) {
+        sk_keep_topic(state, topic);
         change_topic(topic, &change);
-    else
+    } else {
         topic = sk_topic_add(state, &change, 0, fact->time_ms);
+    }
     for (struct sk_subscription *s = topic->subscriptions; s; s = s->next_of_topic)
         sk_subscription_note_queues(s);
     while (topic->topic.queue_count < queues)
@@ -203,12 +239,14 @@ struct sk_group_node *sk_group_add(struct sk_state *state, const struct sk_group
     group->group.name = group->named.name;
     group->group.id = group->named.id;
     group->group.created_ms = created_ms;
+    group->saved = state->saver.generation;
     change_group(group, change);
     return group;
 }
 
 static void group_free(struct sk_state *state, struct sk_group_node *group)
 {
+    sk_keep_group(state, group);
     while (group->subscriptions) sk_subscription_free(state, group->subscriptions);
     sk_names_remove(&state->groups, &group->named);
     free(group);
@@ -221,10 +259,12 @@ const char *sk_apply_group(struct sk_state *state, const struct sk_fact *fact)
     if (wrong) return wrong;
     if (state->groups.next_id == UINT32_MAX) return "the numbers of groups are used up";
     struct sk_group_node *group = sk_names_find(&state->groups, change.name);
-    if (group)
+    if (group) {
+        sk_keep_group(state, group);
         change_group(group, &change);
-    else
+    } else {
         group = sk_group_add(state, &change, 0, fact->time_ms);
+    }
     state->config_version++;
     sk_tell(state, group_changed, group->named.id);
     return NULL;

@@ -209,6 +209,12 @@ struct delivery {
     struct sk_terms terms;
 };
 
+static void move_next(sk_state *state, struct delivery *d, uint64_t next)
+{
+    sk_keep_track(state, d->sub, d->queue);
+    d->track->next = next;
+}
+
 static const char *lease_run(sk_state *state, struct delivery *d, uint64_t first, uint64_t end)
 {
     d->leased += end - first;
@@ -233,13 +239,14 @@ static const char *apply_run(sk_state *state, struct delivery *d, const struct s
     } else if (track->window) {
         sk_window_close(track->window, &state->pool, first, end);
     }
-    if (end > track->next) track->next = end;
+    if (end > track->next) move_next(state, d, end);
     return NULL;
 }
 
-static void apply_floor(sk_state *state, struct sk_track *track, uint64_t floor)
+static void apply_floor(sk_state *state, struct delivery *d, uint64_t floor)
 {
-    if (track->next == SK_NEVER || track->next < floor) track->next = floor;
+    struct sk_track *track = d->track;
+    if (track->next == SK_NEVER || track->next < floor) move_next(state, d, floor);
     if (track->window) sk_window_close(track->window, &state->pool, 0, floor);
 }
 
@@ -249,7 +256,7 @@ static const char *apply_queue(sk_state *state, struct delivery *d,
     if (queue->queue >= d->sub->topic->topic.queue_count) return "its topic has no such queue";
     d->queue = queue->queue;
     d->track = sk_track_get(d->sub, queue->queue);
-    if (queue->has_floor) apply_floor(state, d->track, queue->floor);
+    if (queue->has_floor) apply_floor(state, d, queue->floor);
     if (d->track->next == SK_NEVER) return "it continues a cursor that does not exist";
     if (queue->base > d->track->next) return "it leaves a hole";
 

@@ -10,6 +10,7 @@
 
 #include "names.h"
 #include "records.h"
+#include "save.h"
 #include "state/state.h"
 #include "window.h"
 
@@ -17,12 +18,14 @@ struct sk_topic_node {
     struct sk_named named;
     struct sk_topic topic;
     uint32_t *queues; /* topic.queues, writable */
+    uint32_t saved;   /* save.h, as the others of this name */
     struct sk_subscription *subscriptions;
 };
 
 struct sk_group_node {
     struct sk_named named;
     struct sk_group group;
+    uint32_t saved;
     struct sk_subscription *subscriptions;
 };
 
@@ -33,6 +36,7 @@ struct sk_queue_slot {
     struct sk_topic_node *topic; /* NULL: no such queue any more */
     uint64_t next_offset;
     uint32_t queue; /* id within the topic */
+    uint32_t saved;
 };
 
 struct sk_queue_page {
@@ -44,6 +48,7 @@ struct sk_queue_page {
 struct sk_track {
     uint64_t next;            /* SK_NEVER: never touched */
     struct sk_window *window; /* NULL: nothing is open below next */
+    uint32_t saved;
 };
 
 struct sk_subscription {
@@ -68,11 +73,12 @@ struct sk_state {
     uint32_t next_queue; /* the store's; never used again */
     uint64_t config_version;
 
-    struct sk_subscription *subscriptions;
+    struct sk_subscription *subscriptions; /* in the order of their making */
     struct sk_subscription *last_found; /* NULL, or what the last search gave */
     struct sk_window *renewing;         /* windows with auto-renewed leases */
     struct sk_pool pool;
     struct sk_state_watcher watcher;
+    struct sk_saver saver;
 };
 
 /* Tell the watcher, if it wants to know: sk_tell(state, topic_changed, id). */
@@ -95,6 +101,12 @@ struct sk_topic_node *sk_topic_add(struct sk_state *state, const struct sk_topic
                                    uint32_t id, uint64_t created_ms);
 void sk_topic_add_queue(struct sk_state *state, struct sk_topic_node *topic, uint32_t store_queue,
                         uint64_t next_offset);
+/* For loading: so many queues are to come, in any order, each once. */
+#define SK_NO_STORE_QUEUE UINT32_MAX
+void sk_topic_promise_queues(struct sk_topic_node *topic, uint32_t count);
+void sk_topic_place_queue(struct sk_state *state, struct sk_topic_node *topic, uint32_t queue,
+                          uint32_t store_queue, uint64_t next_offset);
+bool sk_topic_lacks_queues(const struct sk_topic_node *topic);
 struct sk_group_node *sk_group_add(struct sk_state *state, const struct sk_group_change *change,
                                    uint32_t id, uint64_t created_ms);
 /* NULL if no topic has it. */

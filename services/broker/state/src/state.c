@@ -5,12 +5,15 @@
 
 sk_state *sk_state_new(void)
 {
-    return sk_zalloc(1, sizeof(sk_state));
+    sk_state *state = sk_zalloc(1, sizeof *state);
+    state->pool.saver = &state->saver;
+    return state;
 }
 
 void sk_state_free(sk_state *state)
 {
     if (!state) return;
+    sk_saver_done(&state->saver); /* nothing needs to be kept any more */
     while (state->subscriptions) sk_subscription_free(state, state->subscriptions);
     sk_catalogue_done(state);
     sk_pool_done(&state->pool);

@@ -127,13 +127,17 @@ void sk_track_seek(struct sk_state *state, struct sk_subscription *sub, struct s
                    uint64_t offset)
 {
     if (track->window) drop_window(state, sub, track);
+    sk_keep_track(state, sub, (uint32_t)(track - sub->tracks));
     track->next = offset;
 }
 
 void sk_subscription_free(struct sk_state *state, struct sk_subscription *sub)
 {
-    for (uint32_t i = 0; i < sub->track_count; i++)
+    for (uint32_t i = 0; i < sub->track_count; i++) {
+        if (sub->tracks[i].next != SK_NEVER) sk_keep_track(state, sub, i);
         if (sub->tracks[i].window) drop_window(state, sub, &sub->tracks[i]);
+    }
+    sk_saver_forget(&state->saver, sub);
     if (state->last_found == sub) state->last_found = NULL;
     HASH_DELETE(hh, state->subscriptions, sub);
     DL_DELETE2(sub->group->subscriptions, sub, prev_of_group, next_of_group);

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "save.h"
 
 enum { POOLED_BLOCKS = 512, POOLED_WINDOWS = 1024, POOLED_ENTRIES = 64 };
 
@@ -36,6 +37,7 @@ struct sk_block *sk_block_new(struct sk_pool *pool)
     }
     memset(block, 0, offsetof(struct sk_block, slots));
     block->earliest_ms = SK_NEVER;
+    block->saved = pool->saver->generation;
     return block;
 }
 
@@ -72,7 +74,11 @@ struct sk_window *sk_window_new(struct sk_pool *pool)
 
 void sk_window_free(struct sk_window *w, struct sk_pool *pool)
 {
-    for (size_t i = 0; i < w->count; i++) block_free(w->entries[w->head + i].block, pool);
+    for (size_t i = 0; i < w->count; i++) {
+        const struct sk_block_entry *e = &w->entries[w->head + i];
+        sk_keep_block(pool->saver, w, e->index, e->block);
+        block_free(e->block, pool);
+    }
     if (pool->window_count >= POOLED_WINDOWS || w->room > POOLED_ENTRIES) {
         free(w->entries);
         free(w);
@@ -96,7 +102,7 @@ void sk_pool_done(struct sk_pool *pool)
         free(w->entries);
         free(w);
     }
-    *pool = (struct sk_pool){0};
+    *pool = (struct sk_pool){.saver = pool->saver};
 }
 
 /* --- the directory ----------------------------------------------------------------------- */
@@ -107,7 +113,7 @@ static struct sk_block_entry *entries_of(const struct sk_window *w)
 }
 
 /* How many blocks lie below `index`. */
-static size_t entry_at_or_after(const struct sk_window *w, uint64_t index)
+size_t sk_window_entry(const struct sk_window *w, uint64_t index)
 {
     if (w->count == 0) return 0;
     const struct sk_block_entry *e = entries_of(w);
@@ -261,7 +267,7 @@ bool sk_window_lease(struct sk_window *w, struct sk_pool *pool, uint64_t first, 
     for (uint64_t index = first >> SK_BLOCK_SHIFT; index << SK_BLOCK_SHIFT < end; index++) {
         uint64_t mask = mask_of(index, first, end);
         uint64_t must_be_open = mask & mask_of(index, 0, next);
-        size_t at = entry_at_or_after(w, index);
+        size_t at = sk_window_entry(w, index);
         struct sk_block *b =
             at < w->count && entries_of(w)[at].index == index ? entries_of(w)[at].block : NULL;
 
@@ -270,6 +276,7 @@ bool sk_window_lease(struct sk_window *w, struct sk_pool *pool, uint64_t first, 
             b = sk_block_new(pool);
             insert_entry(w, at, index, b);
         }
+        sk_keep_block(pool->saver, w, index, b);
         lease_in_block(w, b, mask, terms);
     }
     return true;
@@ -277,11 +284,13 @@ bool sk_window_lease(struct sk_window *w, struct sk_pool *pool, uint64_t first, 
 
 void sk_window_close(struct sk_window *w, struct sk_pool *pool, uint64_t first, uint64_t end)
 {
-    size_t at = entry_at_or_after(w, first >> SK_BLOCK_SHIFT);
+    size_t at = sk_window_entry(w, first >> SK_BLOCK_SHIFT);
     while (at < w->count && entries_of(w)[at].index << SK_BLOCK_SHIFT < end) {
         struct sk_block_entry *e = &entries_of(w)[at];
-        forget(w, e->block,
-               mask_of(e->index, first, end) & (e->block->leased | e->block->returned));
+        uint64_t open = e->block->leased | e->block->returned;
+        uint64_t mask = mask_of(e->index, first, end) & open;
+        if (mask) sk_keep_block(pool->saver, w, e->index, e->block);
+        forget(w, e->block, mask);
         if (e->block->leased | e->block->returned)
             at++;
         else
@@ -316,15 +325,18 @@ static void renew(struct sk_window *w, struct sk_block *b, uint64_t mask,
     note_deadline(w, b, how->deadline_ms);
 }
 
-static void settle_in_block(struct sk_window *w, struct sk_block *b, uint64_t mask,
+static void settle_in_block(struct sk_window *w, struct sk_pool *pool,
+                            const struct sk_block_entry *e, uint64_t mask,
                             const struct sk_settle *how)
 {
+    struct sk_block *b = e->block;
     uint64_t hit = 0;
     each_bit(i, mask & b->leased)
     {
         if (sk_lease_id_eq(sk_slot_lease(&b->slots[i]), how->lease)) hit |= (uint64_t)1 << i;
     }
     if (!hit) return;
+    sk_keep_block(pool->saver, w, e->index, b);
     if (how->kind == SK_RECORD_ACK)
         forget(w, b, hit);
     else if (how->kind == SK_RECORD_RELEASE)
@@ -336,10 +348,10 @@ static void settle_in_block(struct sk_window *w, struct sk_block *b, uint64_t ma
 void sk_window_settle(struct sk_window *w, struct sk_pool *pool, uint64_t first, uint64_t end,
                       const struct sk_settle *how)
 {
-    size_t at = entry_at_or_after(w, first >> SK_BLOCK_SHIFT);
+    size_t at = sk_window_entry(w, first >> SK_BLOCK_SHIFT);
     while (at < w->count && entries_of(w)[at].index << SK_BLOCK_SHIFT < end) {
         struct sk_block_entry *e = &entries_of(w)[at];
-        settle_in_block(w, e->block, mask_of(e->index, first, end), how);
+        settle_in_block(w, pool, e, mask_of(e->index, first, end), how);
         if (e->block->leased | e->block->returned)
             at++;
         else
@@ -347,15 +359,17 @@ void sk_window_settle(struct sk_window *w, struct sk_pool *pool, uint64_t first,
     }
 }
 
-void sk_window_append_block(struct sk_window *w, uint64_t index, struct sk_block *block)
+bool sk_window_insert_block(struct sk_window *w, uint64_t index, struct sk_block *block)
 {
-    sk_assert(w->count == 0 || entries_of(w)[w->count - 1].index < index);
-    insert_entry(w, w->count, index, block);
+    size_t at = sk_window_entry(w, index);
+    if (at < w->count && entries_of(w)[at].index == index) return false;
+    insert_entry(w, at, index, block);
     w->leased += count_bits(block->leased);
     w->returned += count_bits(block->returned);
     w->renewing += count_bits(block->renewing);
     block->stale = true;
     w->earliest_ms = smaller(w->earliest_ms, block_earliest(block));
+    return true;
 }
 
 /* --- questions --------------------------------------------------------------------------- */
@@ -375,7 +389,7 @@ uint64_t sk_window_first(const struct sk_window *w)
 
 struct sk_block *sk_window_find(const struct sk_window *w, uint64_t offset, unsigned *bit)
 {
-    size_t at = entry_at_or_after(w, offset >> SK_BLOCK_SHIFT);
+    size_t at = sk_window_entry(w, offset >> SK_BLOCK_SHIFT);
     if (at == w->count || entries_of(w)[at].index != offset >> SK_BLOCK_SHIFT) return NULL;
     struct sk_block *b = entries_of(w)[at].block;
     *bit = (unsigned)(offset & (SK_BLOCK_SLOTS - 1));

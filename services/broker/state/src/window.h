@@ -50,6 +50,7 @@ struct sk_block {
     uint64_t leased, returned; /* a bit per slot; never both */
     uint64_t renewing;         /* of the leased: auto renew */
     uint64_t earliest_ms;      /* SK_NEVER without open messages */
+    uint32_t saved; /* save.h */
     bool stale;
     struct sk_block *next_free;
     struct sk_slot slots[SK_BLOCK_SLOTS];
@@ -81,6 +82,7 @@ struct sk_pool {
     struct sk_block *blocks;
     struct sk_window *windows;
     size_t block_count, window_count;
+    struct sk_saver *saver; /* told of blocks that are about to change */
 };
 
 void sk_pool_done(struct sk_pool *pool);
@@ -133,8 +135,11 @@ struct sk_due {
 };
 bool sk_window_next_due(const struct sk_window *w, size_t *at, uint64_t now_ms, struct sk_due *out);
 
-/* For loading: a block, filled by the caller, put behind all others. */
+/* w->entries[w->head + this] is the first block at or behind `index`; w->count: there is none. */
+size_t sk_window_entry(const struct sk_window *w, uint64_t index);
+
+/* For loading: a block, filled by the caller. False: there is one. */
 struct sk_block *sk_block_new(struct sk_pool *pool);
-void sk_window_append_block(struct sk_window *w, uint64_t index, struct sk_block *block);
+bool sk_window_insert_block(struct sk_window *w, uint64_t index, struct sk_block *block);
 
 #endif

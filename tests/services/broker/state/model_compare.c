@@ -154,6 +154,18 @@ void compare_catalogue(struct run *r)
     must_equal(call(group_count)(r->w.state), groups, "the number of groups");
     must_equal(call(config_version)(r->w.state), r->m.config_version, "the config version");
 
+    for (uint32_t t = 0; t < TOPICS; t++) {
+        size_t at = call(topics_after)(r->w.state, sk_slice_of_text(topic_names[t]));
+        const struct sk_topic *next = sk_state_next_topic(r->w.state, &at);
+        must_equal(!next || in_order(sk_slice_of_text(topic_names[t]), next->name), true,
+                   "'the topic after it is after it'");
+    }
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        size_t at = call(groups_after)(r->w.state, sk_slice_of_text(group_names[g]));
+        const struct sk_group *next = sk_state_next_group(r->w.state, &at);
+        must_equal(!next || in_order(sk_slice_of_text(group_names[g]), next->name), true,
+                   "'the group after it is after it'");
+    }
     struct sk_slice last = SK_EMPTY;
     for (const struct sk_topic *t; (t = call(next_topic)(r->w.state, &cursor)); seen++) {
         if (seen) must_equal(in_order(last, t->name), true, "'topics are in order'");

@@ -38,7 +38,8 @@ enum { LEASES = 256, TAGS = 4 };
             X(group_by_id) X(next_group) X(group_count) X(encode_group) X(encode_group_deleted)    \
                 X(config_version) X(choose) X(next_deadline) X(check_lease) X(encode_ack)          \
                     X(encode_change) X(encode_renew) X(encode_release) X(each_auto_renewed)        \
-                        X(cursor) X(encode_seek) X(watch)
+                        X(cursor) X(encode_seek) X(watch)         \
+                            X(topics_after) X(groups_after) X(save_begin) X(save_page) X(save_end)
 
 #define AS_OPERATION(name, weight) OP_##name,
 #define AS_FUNCTION(name) FN_##name,
@@ -48,7 +49,7 @@ enum function { FUNCTIONS(AS_FUNCTION) FN_COUNT };
 /* How often; shared with the processes that the runs are in. */
 extern struct counts {
     uint64_t operations[OP_COUNT], functions[FN_COUNT], kinds[SK_RECORD_SEEK + 1];
-    uint64_t steps, runs, hashes;
+    uint64_t steps, runs, hashes, pages;
 } * counts;
 
 #define used(name) (counts->functions[FN_##name]++)
@@ -62,6 +63,10 @@ struct run {
     uint32_t weights[OP_COUNT], weight_sum;
     struct sk_lease leases[LEASES]; /* some of those that were given, present or not */
     size_t lease_count;
+    struct sk_buffer pages; /* of the snapshot that is being taken, of the state... */
+    size_t pages_facts;     /* ...after so many records... */
+    uint64_t pages_hash;    /* ...which has this hash */
+    bool saving;
     struct sk_buffer snapshot; /* taken when there were... */
     size_t snapshot_facts;     /* ...so many records; empty: none yet */
     size_t replayed;           /* by all restarts: their cost grows with the square */

@@ -74,6 +74,56 @@ static void replay(struct run *r, size_t from, sk_state *state)
     }
 }
 
+/* A snapshot is taken page by page while the run goes on, and is of the moment when it began. */
+static void begin_snapshot(struct run *r)
+{
+    if (r->saving) return;
+    call(save_begin)(r->w.state);
+    r->saving = true;
+    r->pages.len = 0;
+    r->pages_facts = r->w.fact_count;
+    r->pages_hash = call(hash)(r->w.state);
+    tell("snapshot of %zu records", r->pages_facts);
+}
+
+static void end_snapshot(struct run *r)
+{
+    call(save_end)(r->w.state);
+    r->saving = false;
+    sk_state *loaded = call(new)();
+    load(r, &r->pages, loaded);
+    must_equal(call(hash)(loaded), r->pages_hash, "the hash of a snapshot taken in pages");
+    call(free)(loaded);
+    counts->hashes++;
+    struct sk_buffer last = r->snapshot;
+    r->snapshot = r->pages;
+    r->pages = last;
+    r->snapshot_facts = r->pages_facts;
+    tell("snapshot done");
+}
+
+static void take_page(struct run *r)
+{
+    size_t most = one_in(r, 4) ? 1 : below(r, 600) + 1;
+    size_t before = r->pages.len;
+    counts->pages++;
+    if (!call(save_page)(r->w.state, &r->pages, most)) {
+        end_snapshot(r);
+        return;
+    }
+    enum { LONGEST_ROW = 3000 };
+    must_equal(r->pages.len - before < most + LONGEST_ROW, true, "'a page is bounded'");
+    tell("page of %zu bytes", r->pages.len - before);
+}
+
+static void give_up_saving(struct run *r)
+{
+    if (!r->saving) return;
+    call(save_end)(r->w.state);
+    r->saving = false;
+    tell("snapshot given up");
+}
+
 static void on_message(void *owner, uint32_t topic, uint32_t queue, uint32_t store_queue,
                        uint64_t offset, const struct sk_fact *fact)
 {
@@ -94,6 +144,8 @@ static void watch(struct run *r)
 /* The same state by three other ways; the run goes on with one of the four. */
 static void restart(struct run *r)
 {
+    while (r->saving && one_in(r, 64) == 0) take_page(r);
+    give_up_saving(r);
     r->replayed += r->w.fact_count;
     sk_state *ways[] = {r->w.state, call(new)(), call(new)(), call(new)()};
     struct sk_buffer now = {0};
@@ -117,13 +169,6 @@ static void restart(struct run *r)
     tell("restart by way %u", chosen);
 }
 
-static void keep_snapshot(struct run *r)
-{
-    r->snapshot.len = 0;
-    call(save)(r->w.state, &r->snapshot);
-    r->snapshot_facts = r->w.fact_count;
-    tell("snapshot of %zu records", r->snapshot_facts);
-}
 
 /* --- topics and groups ------------------------------------------------------------------- */
 
@@ -421,7 +466,7 @@ static void perform(struct run *r, enum operation op, uint32_t g, uint32_t t)
         tell("epoch %u, from position %" PRIu64 " on", r->w.epoch, r->w.position);
         break;
     case OP_SNAPSHOT:
-        keep_snapshot(r);
+        begin_snapshot(r);
         break;
     default:
         restart(r);
@@ -438,6 +483,7 @@ static void step(struct run *r, uint64_t number)
     if (op == OP_RESTART && r->replayed > REPLAYED_MOST) op = OP_SNAPSHOT;
     size_t facts = r->w.fact_count;
     perform(r, op, g, t);
+    if (r->saving && one_in(r, 2)) take_page(r);
 
     counts->operations[op]++;
     for (; facts < r->w.fact_count; facts++) {
@@ -476,6 +522,7 @@ static void perform_run(const struct trial *trial)
     used(free);
     world_done(&r->w);
     sk_buffer_done(&r->snapshot);
+    sk_buffer_done(&r->pages);
     free(r);
 }
 
@@ -557,8 +604,8 @@ START_TEST(everything_was_exercised)
     print_counts("records", kinds, counts->kinds + 1, SK_RECORD_SEEK);
     print_counts("functions", function_names, counts->functions, FN_COUNT);
     printf("%" PRIu64 " operations in %" PRIu64 " runs agree with the model, %" PRIu64
-           " states by other ways are equal\n",
-           counts->steps, counts->runs, counts->hashes);
+           " states by other ways are equal, of %" PRIu64 " pages\n",
+           counts->steps, counts->runs, counts->hashes, counts->pages);
 }
 END_TEST
 

@@ -53,6 +53,9 @@ struct sk_ledger_options {
     enum sk_flush_mode flush;
     sk_timers *timers; /* for the ends of polls and leases; must run until sk_ledger_quiet */
     size_t most_polls, most_polls_per_group;
+    /* What the state is told of a MESSAGE: the head at the beginning of its payload, which lies
+     * within the first part of those that sk_turn_commit is given. NULL: nothing. */
+    struct sk_slice (*message_head)(struct sk_slice payload);
     /* The disk failed, or the log and the state disagree: nothing may be acknowledged any more.
      * Called at least once, from any thread. */
     void (*failed)(void *owner, struct sk_status why);

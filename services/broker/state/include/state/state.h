@@ -57,7 +57,7 @@ enum sk_record_kind {
     SK_RECORD_TOPIC_DELETED = 2,
     SK_RECORD_GROUP = 3,
     SK_RECORD_GROUP_DELETED = 4,
-    SK_RECORD_MESSAGE = 5,       /* payload is the broker's; the frame has queue and offset */
+    SK_RECORD_MESSAGE = 5,       /* its head is the broker's; the frame has queue and offset */
     SK_RECORD_DELIVER = 6,       /* leases given, filtered offsets passed over */
     SK_RECORD_ACK = 7,
     SK_RECORD_CHANGE = 8,        /* new deadline and a new lease id */
@@ -82,6 +82,9 @@ struct sk_fact {
     uint64_t offset;   /* MESSAGE */
     uint64_t time_ms;
     uint64_t position; /* where the record begins: with the epoch, the lease id that it gives */
+    uint32_t tag_hash; /* MESSAGE: 0 without tag */
+    /* Of a MESSAGE only the head (services/broker/stored_message.h), never the body: a live fact
+     * and its replay are the same, byte by byte. */
     struct sk_slice payload;
 };
 
@@ -113,12 +116,22 @@ struct sk_state_watcher {
 /* From now on; it is copied. NULL: nobody. No part of the state: not saved, loaded or hashed. */
 void sk_state_watch(sk_state *state, const struct sk_state_watcher *watcher);
 
-/* The whole state as bytes (appended to *out), the same bytes for the same state; and back, into
- * a new state, which after SK_CORRUPT is good for sk_state_free only. */
+/* The whole state as bytes (appended to *out); and back, into a new state, which after SK_CORRUPT is
+ * good for sk_state_free only. */
 void sk_state_save(const sk_state *state, struct sk_buffer *out);
 SK_CHECKED struct sk_status sk_state_load(sk_state *state, struct sk_slice bytes);
 
-/* Hash of what sk_state_save writes: to compare live run, replay and replicas. */
+/* The same bytes, but for their order, of the state as it was at `begin`, page by page while it goes
+ * on changing: other calls may come between these. Each page appends rows to *out until they are
+ * about `most` bytes (or have cost as much to look at); false: that was the last one. `end` at any
+ * time: it gives up what is left. `begin` and `end` cost nothing to speak of, and each thing that
+ * changes before its page came costs a copy of it, once. */
+void sk_state_save_begin(sk_state *state);
+bool sk_state_save_page(sk_state *state, struct sk_buffer *out, size_t most);
+void sk_state_save_end(sk_state *state);
+
+/* The same for equal states, however they came to be: to compare live run, replay and replicas.
+ * It is the sum of hashes of all rows, so it costs as much as sk_state_save. */
 uint64_t sk_state_hash(const sk_state *state);
 
 /* --- topics ------------------------------------------------------------------------------ */
