@@ -10,7 +10,9 @@
 #include "grpc/health/v1/health.rpc.h"
 #include "grpc/reflection/v1/reflection.rpc.h"
 #include "grpc/reflection/v1alpha/reflection.rpc.h"
+#include "health/health.h"
 #include "proto/descriptors.h"
+#include "reflection/reflection.h"
 #include "rpc/server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,8 +35,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc, (void)argv;
     sk_log_configure(SK_SILENT, false);
     sk_assert(sk_ok(rpc_server_new(NULL, &server)));
-    rpc_server_mount_health(server);
-    rpc_server_mount_reflection(server, skua_descriptor_set);
+    (void)sk_health_mount(server);
+    sk_reflection_mount(server, skua_descriptor_set);
     sk_assert(sk_ok(rpc_server_listen(server, "127.0.0.1:0", &port)));
     sk_assert(sk_ok(rpc_server_start(server)));
     calls = (struct calls){.client = raw_client_open(port),

@@ -1,7 +1,7 @@
 /* drain.c - a server stops: no new calls, the running ones end, then the pollers.
  *
- * The order matters. Health says NOT_SERVING first, so that balancers look
- * elsewhere, and new calls are refused. Parked calls are told, and answered. Only
+ * The order matters. Who watches hears of it first (health says NOT_SERVING, so that
+ * balancers look elsewhere), and new calls are refused. Parked calls are told, and answered. Only
  * when the last of them has ended the core may say GOAWAY: it closes a connection
  * with the last stream on it, and if the client has just written something the
  * kernel answers with a reset, which destroys what the client has not read yet.
@@ -47,6 +47,12 @@ void rpc_server_unpark(struct rpc_server *server, rpc_call *call)
     if (call->parked_next) call->parked_next->parked_prev = call->parked_prev;
     call->parked = false;
     sk_mutex_unlock(&server->lock);
+}
+
+static void tell_watchers(const struct rpc_server *server)
+{
+    for (const struct rpc_watcher *w = server->watchers; w; w = w->next)
+        if (w->events->draining) w->events->draining(w->owner);
 }
 
 /* References keep the calls while they are told, without any lock. */
@@ -136,7 +142,7 @@ static bool begin(struct rpc_server *server)
 void rpc_server_drain(rpc_server *server, unsigned grace_ms)
 {
     if (!begin(server)) return;
-    rpc_health_drain(server->health);
+    tell_watchers(server);
     tell_parked(server);
     bool idle = wait_until(server, is_idle, grace_ms);
 

@@ -129,6 +129,31 @@ void rpc_server_mount_raw(rpc_server *server, const struct rpc_method *method, r
     route->raw_owner = owner;
 }
 
+const struct rpc_service *rpc_server_service(const rpc_server *server, size_t index)
+{
+    return index < server->service_count ? server->services[index] : NULL;
+}
+
+void rpc_server_watch(rpc_server *server, const struct rpc_server_events *events, void *owner)
+{
+    sk_assert(server->state == SERVER_NEW);
+    struct rpc_watcher *w = sk_alloc(sizeof *w);
+    *w = (struct rpc_watcher){.events = events, .owner = owner, .next = server->watchers};
+    server->watchers = w;
+}
+
+static bool is_of(const struct rpc_service *service, const struct rpc_method *method)
+{
+    return method >= service->methods && method < service->methods + service->method_count;
+}
+
+void rpc_server_answer_to_the_end(rpc_server *server, const struct rpc_service *service)
+{
+    sk_assert(server->state == SERVER_NEW);
+    for (struct rpc_route *route = server->routes; route; route = route->next)
+        if (is_of(service, route->method)) route->to_the_end = true;
+}
+
 void rpc_server_guard(rpc_server *server, rpc_guard_fn *fn, void *owner)
 {
     sk_assert(server->state == SERVER_NEW && fn && !server->guard);
@@ -153,7 +178,6 @@ struct sk_status rpc_server_start(rpc_server *server)
     sk_assert(server->state == SERVER_NEW);
     for (struct rpc_route *route = server->routes; route; route = route->next)
         register_route(server, route);
-    rpc_health_start(server);
     grpc_server_start(server->core);
     server->state = SERVER_SERVING;
     rpc_server_post_all(server);
@@ -176,13 +200,22 @@ static void free_routes(rpc_server *server)
     }
 }
 
+static void free_watchers(rpc_server *server)
+{
+    struct rpc_watcher *next;
+    for (struct rpc_watcher *w = server->watchers; w; w = next) {
+        next = w->next;
+        if (w->events->freed) w->events->freed(w->owner);
+        free(w);
+    }
+}
+
 void rpc_server_free(rpc_server *server)
 {
     if (!server) return;
     rpc_server_drain(server, 0);
     grpc_server_destroy(server->core);
-    rpc_health_free(server->health);
-    rpc_reflection_free(server->reflection);
+    free_watchers(server);
     rpc_server_free_slots(server);
     free_routes(server);
     free(server->services);

@@ -26,14 +26,18 @@ struct rpc_route {
     rpc_raw_fn *raw;
     void *raw_owner;
     void *registered;     /* the core's handle */
+    bool to_the_end;      /* answered even while the server drains */
     size_t posted, alive; /* posted: the aim, over all pollers; guarded by the server's lock */
     struct rpc_route *next;
 };
 
 enum rpc_server_state { SERVER_NEW, SERVER_SERVING, SERVER_DRAINING, SERVER_STOPPED };
 
-struct rpc_health;
-struct rpc_reflection;
+struct rpc_watcher {
+    const struct rpc_server_events *events;
+    void *owner;
+    struct rpc_watcher *next;
+};
 
 struct rpc_server {
     struct rpc_server_options options;
@@ -45,8 +49,7 @@ struct rpc_server {
     size_t service_count;
     rpc_guard_fn *guard; /* NULL: everybody may come in */
     void *guard_owner;
-    struct rpc_health *health;
-    struct rpc_reflection *reflection;
+    struct rpc_watcher *watchers; /* fixed after start */
 
     struct sk_mutex lock;
     struct sk_cond changed;      /* one of the counts fell to 0, or the core is shut down */
@@ -77,13 +80,5 @@ void rpc_server_free_slots(struct rpc_server *server);
 /* True: the server drains, tell the owner yourself. */
 bool rpc_server_park(struct rpc_server *server, struct rpc_call *call);
 void rpc_server_unpark(struct rpc_server *server, struct rpc_call *call);
-
-/* --- health.c, reflection.c --------------------------------------------------- */
-
-/* Every name mounted is SERVING from now on, unless it was set otherwise. */
-void rpc_health_start(struct rpc_server *server);
-void rpc_health_drain(struct rpc_health *health);
-void rpc_health_free(struct rpc_health *health);
-void rpc_reflection_free(struct rpc_reflection *reflection);
 
 #endif

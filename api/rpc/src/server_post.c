@@ -186,12 +186,9 @@ static void refuse_unknown(rpc_call *call)
     rpc_call_fail(call, RPC_UNIMPLEMENTED, text);
 }
 
-/* Probes go on being answered while the server drains: that is what they are for. */
 static bool is_refused(const rpc_call *call)
 {
-    const struct rpc_route *route = call->route;
-    const struct rpc_health *health = call->server->health;
-    return call->late && !(health && route->owner == health);
+    return call->late && !call->route->to_the_end;
 }
 
 /* False: the guard refused the call, and it is answered. */

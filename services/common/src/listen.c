@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "health/health.h"
 #include "proto/descriptors.h"
+#include "reflection/reflection.h"
 #include "service/boot.h"
 
 enum { MOST_NAMES = 64 };
@@ -33,8 +35,8 @@ struct sk_status sk_server_new(const struct sk_server_settings *settings, rpc_se
     };
     rpc_server *server;
     SK_TRY(rpc_server_new(&options, &server));
-    rpc_server_mount_health(server);
-    rpc_server_mount_reflection(server, skua_descriptor_set);
+    (void)sk_health_mount(server);
+    sk_reflection_mount(server, skua_descriptor_set);
     *out = server;
     return SK_SUCCESS;
 }

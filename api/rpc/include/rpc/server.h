@@ -46,8 +46,7 @@ struct rpc_binding {
     void (*open)(const void *handlers, void *owner, rpc_call *call);
 };
 
-/* `bindings`, `handlers` and `owner` must outlive the server. Reflection and health know
- * every mounted service. */
+/* `bindings`, `handlers` and `owner` must outlive the server. */
 void rpc_server_mount(rpc_server *server, const struct rpc_service *service,
                       const struct rpc_binding *bindings, const void *handlers, void *owner);
 
@@ -61,14 +60,25 @@ void rpc_server_mount_raw(rpc_server *server, const struct rpc_method *method, r
  * are not such a message (or exceed the budget): fail the call INVALID_ARGUMENT. */
 const ProtobufCMessage *rpc_call_decode_request(rpc_call *call);
 
-/* grpc.health.v1 for "" and every service mounted; all SERVING after start,
- * NOT_SERVING from the beginning of drain. */
-void rpc_server_mount_health(rpc_server *server);
-void rpc_server_set_serving(rpc_server *server, const char *service, bool serving);
+/* --- for services that are about the server (health, reflection) ---------------- */
 
-/* grpc.reflection.v1 and v1alpha over a serialized google.protobuf.FileDescriptorSet
- * (with all imports), borrowed for the server's life. */
-void rpc_server_mount_reflection(rpc_server *server, struct sk_slice descriptor_set);
+/* The services mounted, in that order; NULL past the last. Fixed after start. */
+const struct rpc_service *rpc_server_service(const rpc_server *server, size_t index);
+
+/* What the owner of a service may hear of its server's life; members may be NULL. */
+struct rpc_server_events {
+    /* The drain begins: new calls are refused from now on, parked ones are told next. Once, on the
+     * draining thread; also for a server that never started. */
+    void (*draining)(void *owner);
+    /* By rpc_server_free, when no handler runs any more: free what was made for the service. */
+    void (*freed)(void *owner);
+};
+/* Before start. `events` and `owner` must live until `freed` has run. */
+void rpc_server_watch(rpc_server *server, const struct rpc_server_events *events, void *owner);
+
+/* Before start: new calls of this mounted service are answered even while the server drains. For
+ * probes, and what else has no other server to go to. */
+void rpc_server_answer_to_the_end(rpc_server *server, const struct rpc_service *service);
 
 /* --- listeners ---------------------------------------------------------------- */
 
@@ -89,9 +99,9 @@ SK_CHECKED struct sk_status rpc_server_listen_tls(rpc_server *server, const char
 
 SK_CHECKED struct sk_status rpc_server_start(rpc_server *server);
 
-/* Tell health, refuse new calls (UNAVAILABLE; health goes on answering), give running calls
- * grace_ms (parked ones are told through on_cancel at once), send GOAWAY, cancel what is left,
- * and stop the pollers. A call that its owner never finishes is an assertion here. */
+/* Refuse new calls (UNAVAILABLE), tell those who watch, give running calls grace_ms (parked ones
+ * are told through on_cancel at once), send GOAWAY, cancel what is left, and stop the pollers. A
+ * call that its owner never finishes is an assertion here. */
 void rpc_server_drain(rpc_server *server, unsigned grace_ms);
 
 /* NULL is fine. Drains with no grace if that was not done. */

@@ -3,7 +3,9 @@
 
 #include "google/protobuf/descriptor.alias.h"
 #include "grpc/reflection/v1/reflection.alias.h"
+#include "health/health.h"
 #include "proto/descriptors.h"
+#include "reflection/reflection.h"
 
 static struct echo e;
 
@@ -103,8 +105,8 @@ static void start(void)
 {
     e = (struct echo){0};
     ck_assert(sk_ok(rpc_server_new(NULL, &e.server)));
-    rpc_server_mount_health(e.server);
-    rpc_server_mount_reflection(e.server, skua_descriptor_set);
+    (void)sk_health_mount(e.server);
+    sk_reflection_mount(e.server, skua_descriptor_set);
     ck_assert(sk_ok(rpc_server_listen(e.server, "127.0.0.1:0", &e.port)));
     ck_assert(sk_ok(rpc_server_start(e.server)));
     snprintf(e.target, sizeof e.target, "127.0.0.1:%d", e.port);
@@ -187,7 +189,7 @@ END_TEST
 
 static Suite *suite(void)
 {
-    Suite *s = suite_create("api.rpc.reflection");
+    Suite *s = suite_create("api.reflection");
     TCase *t = tcase_create("reflection");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, every_question_has_its_answer, 0, 2);

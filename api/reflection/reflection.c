@@ -4,12 +4,16 @@
  * An answer holds the file and all that it imports. What is not there is an
  * error_response NOT_FOUND; the stream goes on. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "google/protobuf/descriptor.alias.h"
 #include "grpc/reflection/v1/reflection.alias.h"
-#include "src/server_inside.h"
+#include "proto/message.h"
+#include "reflection/reflection.h"
+#include "rpc/call.h"
 
 struct file {
     struct sk_slice bytes; /* a serialized FileDescriptorProto, in the descriptor set */
@@ -21,8 +25,8 @@ struct symbol {
     size_t file;
 };
 
-struct rpc_reflection {
-    const struct rpc_server *server;
+struct reflection {
+    const rpc_server *server;
     sk_arena *arena; /* holds the contents and the names */
     struct file *files;
     size_t file_count;
@@ -32,7 +36,7 @@ struct rpc_reflection {
 
 /* --- the index, made once ----------------------------------------------------- */
 
-static void add_symbol(struct rpc_reflection *r, size_t file, const char *name)
+static void add_symbol(struct reflection *r, size_t file, const char *name)
 {
     if (r->symbol_count == r->symbol_room) {
         r->symbol_room = r->symbol_room ? r->symbol_room * 2 : 256;
@@ -42,14 +46,14 @@ static void add_symbol(struct rpc_reflection *r, size_t file, const char *name)
 }
 
 /* Adds "scope.name", and returns it. */
-static const char *add(struct rpc_reflection *r, size_t file, const char *scope, const char *name)
+static const char *add(struct reflection *r, size_t file, const char *scope, const char *name)
 {
     const char *full = *scope ? sk_arena_printf(r->arena, "%s.%s", scope, name) : name;
     add_symbol(r, file, full);
     return full;
 }
 
-static void add_enum(struct rpc_reflection *r, size_t file, const char *scope,
+static void add_enum(struct reflection *r, size_t file, const char *scope,
                      const pb_enum_descriptor_proto *e)
 {
     (void)add(r, file, scope, e->name);
@@ -57,7 +61,7 @@ static void add_enum(struct rpc_reflection *r, size_t file, const char *scope,
         (void)add(r, file, scope, e->value[i]->name);
 }
 
-static void add_message(struct rpc_reflection *r, size_t file, const char *scope,
+static void add_message(struct reflection *r, size_t file, const char *scope,
                         const pb_descriptor_proto *m)
 {
     const char *full = add(r, file, scope, m->name);
@@ -67,7 +71,7 @@ static void add_message(struct rpc_reflection *r, size_t file, const char *scope
     for (size_t i = 0; i < m->n_nested_type; i++) add_message(r, file, full, m->nested_type[i]);
 }
 
-static void add_file(struct rpc_reflection *r, size_t file)
+static void add_file(struct reflection *r, size_t file)
 {
     const pb_file_descriptor_proto *f = r->files[file].content;
     const char *package = f->package ? f->package : "";
@@ -105,9 +109,9 @@ static bool next_entry(struct sk_slice *rest, struct sk_slice *out)
     return true;
 }
 
-static void index_set(struct rpc_reflection *r, struct sk_slice set)
+static void index_set(struct reflection *r, struct sk_slice set)
 {
-    ProtobufCAllocator allocator = rpc_arena_allocator(r->arena);
+    ProtobufCAllocator allocator = sk_proto_allocator(r->arena);
     for (struct sk_slice bytes; next_entry(&set, &bytes); r->file_count++) {
         r->files = sk_realloc(r->files, r->file_count + 1, sizeof *r->files);
         const pb_file_descriptor_proto *content =
@@ -123,14 +127,14 @@ static void index_set(struct rpc_reflection *r, struct sk_slice set)
 
 enum { NOWHERE = -1 };
 
-static int file_named(const struct rpc_reflection *r, const char *name)
+static int file_named(const struct reflection *r, const char *name)
 {
     for (size_t i = 0; i < r->file_count; i++)
         if (strcmp(r->files[i].content->name, name) == 0) return (int)i;
     return NOWHERE;
 }
 
-static int file_of_symbol(const struct rpc_reflection *r, const char *name)
+static int file_of_symbol(const struct reflection *r, const char *name)
 {
     const struct symbol key = {.name = name};
     const struct symbol *s = bsearch(&key, r->symbols, r->symbol_count, sizeof key, by_name);
@@ -141,7 +145,7 @@ static int file_of_symbol(const struct rpc_reflection *r, const char *name)
 
 /* One answer in the making, in an arena of its own. */
 struct answer {
-    const struct rpc_reflection *r;
+    const struct reflection *r;
     sk_arena *arena;
     reflection_server_reflection_response response;
 };
@@ -203,14 +207,16 @@ static void answer_extensions(struct answer *a, const char *type)
 
 static void answer_services(struct answer *a)
 {
-    const struct rpc_server *server = a->r->server;
+    const rpc_server *server = a->r->server;
+    size_t count = 0;
+    while (rpc_server_service(server, count)) count++;
     reflection_list_service_response *services = zalloc(a, 1, sizeof *services);
     reflection_list_service_response_init(services);
-    services->service = zalloc(a, server->service_count, sizeof *services->service);
-    for (size_t i = 0; i < server->service_count; i++) {
+    services->service = zalloc(a, count, sizeof *services->service);
+    for (size_t i = 0; i < count; i++) {
         reflection_service_response *one = zalloc(a, 1, sizeof *one);
         reflection_service_response_init(one);
-        one->name = (char *)(uintptr_t)server->services[i]->name;
+        one->name = (char *)(uintptr_t)rpc_server_service(server, i)->name;
         services->service[services->n_service++] = one;
     }
     reflection_server_reflection_response_set_list_services_response(&a->response, services);
@@ -241,28 +247,51 @@ static void answer(struct answer *a, const reflection_server_reflection_request 
 
 /* --- one stream --------------------------------------------------------------- */
 
-/* Lives in the arena of its call. A drain may end it while a question is being answered. */
+/* Lives in the arena of its call. A drain may want to end it while an answer is being written: then
+ * the writer does it. */
 struct session {
-    const struct rpc_reflection *r;
+    const struct reflection *r;
     rpc_call *call;
     struct sk_mutex lock;
-    bool finished; /* guarded by lock */
+    bool writing, cancelled, finished; /* guarded by lock */
 };
 
-static void finish(struct session *s, enum rpc_code code, const char *detail)
+/* True: the call is the caller's to finish, now. */
+static bool may_finish_locked(struct session *s)
+{
+    bool mine = !s->writing && !s->finished;
+    if (mine) s->finished = true;
+    return mine;
+}
+
+static void finish_cancelled(struct session *s)
+{
+    rpc_call_finish(s->call, RPC_UNAVAILABLE, "the server is shutting down");
+}
+
+static bool begin_writing(struct session *s)
 {
     sk_mutex_lock(&s->lock);
-    bool first = !s->finished;
-    s->finished = true;
+    bool open = !s->finished;
+    if (open) s->writing = true;
     sk_mutex_unlock(&s->lock);
-    if (first) rpc_call_finish(s->call, code, detail);
+    return open;
+}
+
+static void end_writing(struct session *s)
+{
+    sk_mutex_lock(&s->lock);
+    s->writing = false;
+    bool finish = s->cancelled && may_finish_locked(s);
+    sk_mutex_unlock(&s->lock);
+    if (finish) finish_cancelled(s);
 }
 
 static void send(struct session *s, const struct answer *a)
 {
-    sk_mutex_lock(&s->lock);
-    if (!s->finished) rpc_call_write(s->call, &a->response.base);
-    sk_mutex_unlock(&s->lock);
+    if (!begin_writing(s)) return;
+    rpc_call_write(s->call, &a->response.base);
+    end_writing(s);
 }
 
 static void on_question(const void *typed, void *arg, rpc_call *call,
@@ -285,17 +314,24 @@ static void on_question(const void *typed, void *arg, rpc_call *call,
 static void on_no_more(const void *typed, void *arg, rpc_call *call)
 {
     (void)typed;
-    (void)call;
-    finish(arg, RPC_OK, NULL);
+    struct session *s = arg;
+    sk_mutex_lock(&s->lock);
+    bool finish = may_finish_locked(s);
+    sk_mutex_unlock(&s->lock);
+    if (finish) rpc_call_finish(call, RPC_OK, NULL);
 }
 
 static void on_cancel(void *arg)
 {
-    finish(arg, RPC_UNAVAILABLE, "the server is shutting down");
+    struct session *s = arg;
+    sk_mutex_lock(&s->lock);
+    s->cancelled = true;
+    bool finish = may_finish_locked(s);
+    sk_mutex_unlock(&s->lock);
+    if (finish) finish_cancelled(s);
 }
 
-/* --- the two services
- * ------------------------------------------------------------------------------ */
+/* --- the two services ----------------------------------------------------------------------- */
 
 static void open_stream(const void *handlers, void *owner, rpc_call *call)
 {
@@ -326,21 +362,22 @@ static const struct rpc_service service = {SERVICE, &method, 1};
 static const struct rpc_service service_alpha = {SERVICE_ALPHA, &method_alpha, 1};
 static const struct rpc_binding binding = {.open = open_stream};
 
-void rpc_server_mount_reflection(rpc_server *server, struct sk_slice descriptor_set)
+static void free_reflection(void *owner)
 {
-    struct rpc_reflection *r = sk_zalloc(1, sizeof *r);
-    *r = (struct rpc_reflection){.server = server, .arena = sk_arena_new(0)};
-    index_set(r, descriptor_set);
-    server->reflection = r;
-    rpc_server_mount(server, &service, &binding, NULL, r);
-    rpc_server_mount(server, &service_alpha, &binding, NULL, r);
-}
-
-void rpc_reflection_free(struct rpc_reflection *r)
-{
-    if (!r) return;
+    struct reflection *r = owner;
     sk_arena_free(r->arena);
     free(r->files);
     free(r->symbols);
     free(r);
+}
+
+void sk_reflection_mount(rpc_server *server, struct sk_slice descriptor_set)
+{
+    static const struct rpc_server_events events = {.freed = free_reflection};
+    struct reflection *r = sk_zalloc(1, sizeof *r);
+    *r = (struct reflection){.server = server, .arena = sk_arena_new(0)};
+    index_set(r, descriptor_set);
+    rpc_server_mount(server, &service, &binding, NULL, r);
+    rpc_server_mount(server, &service_alpha, &binding, NULL, r);
+    rpc_server_watch(server, &events, r);
 }
