@@ -30,7 +30,7 @@ static struct sk_fact fact_of(const sk_ledger *ledger, const struct sk_record *r
 
 struct sk_status sk_ledger_fold(sk_ledger *ledger, const struct sk_record *record)
 {
-    struct sk_fact fact = fact_of(record);
+    struct sk_fact fact = fact_of(ledger, record);
     if (record->time_ms > ledger->last_ms) ledger->last_ms = record->time_ms;
     if (record->kind > SK_KIND_OWNER_MOST) return SK_SUCCESS; /* the store's own */
     ledger->applying_end = record->span.end;
