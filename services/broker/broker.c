@@ -4,16 +4,12 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "assembly.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "burst.h"
-#include "inside.h"
-#include "later.h"
-#include "renew.h"
-#include "routes.h"
+#include "message/stored_message.h"
+#include "placing/burst.h"
 #include "service/boot.h"
-#include "stored_message.h"
-#include "telemetry.h"
 
 static const struct sk_setting settings[] = {
 #define SK_SECTION(title) SK_CONFIG_SECTION(title)
@@ -52,7 +48,8 @@ const struct sk_program sk_broker_program = {
 
 static void somebody_waits(void *owner, uint64_t position)
 {
-    sk_burst_flush(owner, position);
+    sk_broker *broker = owner;
+    sk_burst_flush(broker->placing, position);
 }
 
 static void config_changed(void *owner)
@@ -66,7 +63,7 @@ static void failed(void *owner, struct sk_status why)
     sk_broker *broker = owner;
     if (atomic_exchange(&broker->failing, true)) return;
     sk_log_status(SK_ERROR, "the log has failed: nothing is acknowledged any more", why,
-                  sk_text("data", broker->config->data));
+                  sk_text("data", broker->node.config->data));
     if (!broker->options.failed) _Exit(1);
     broker->options.failed(broker->options.owner, why);
 }
@@ -76,7 +73,7 @@ static void failed(void *owner, struct sk_status why)
 
 static struct sk_ledger_options ledger_options(sk_broker *broker)
 {
-    const struct sk_broker_config *c = broker->config;
+    const struct sk_broker_config *c = broker->node.config;
     return (struct sk_ledger_options){
         .store = {.dir = c->data,
                   .segment_bytes = c->segment_size_bytes,
@@ -88,9 +85,9 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
                   .disk_refuse_percent = (unsigned)c->disk_refuse,
                   .disk_clean_percent = (unsigned)c->disk_clean,
                   .vfs = broker->options.vfs,
-                  .clock = broker->clock},
+                  .clock = broker->node.clock},
         .flush = c->flush ? SK_FLUSH_ASYNC : SK_FLUSH_SYNC,
-        .timers = broker->timers,
+        .timers = broker->node.timers,
         .most_polls = (size_t)c->max_polls,
         .most_polls_per_group = (size_t)c->max_polls_per_group,
         .message_head = sk_stored_head,
@@ -103,37 +100,49 @@ static struct sk_ledger_options ledger_options(sk_broker *broker)
 static void log_recovery(const sk_broker *broker, const struct sk_recovery *r)
 {
     sk_log(SK_INFO, r->created ? "log created" : "log opened",
-           sk_text("data", broker->config->data), sk_u64("begin", r->begin),
+           sk_text("data", broker->node.config->data), sk_u64("begin", r->begin),
            sk_u64("tail", r->tail), sk_u64("snapshot", r->snapshot_position),
            sk_u64("replayed", r->replayed_records), sk_u64("cut_bytes", r->cut_bytes),
            sk_text("last_stop", r->clean ? "clean" : "unclean"));
 }
 
+static void make_rooms(sk_broker *broker)
+{
+    const struct sk_node *node = &broker->node;
+    broker->placing = sk_placing_new(node);
+    broker->sessions = sk_sessions_new(node->clock, (size_t)node->config->max_clients);
+    broker->renewer = sk_renewer_new(node, broker->sessions);
+    broker->calls = sk_calls_new(&(struct sk_calls_options){.node = node,
+                                                            .placing = broker->placing,
+                                                            .sessions = broker->sessions,
+                                                            .renewer = broker->renewer,
+                                                            .routes = broker->routes});
+    broker->admin = sk_admin_new(&(struct sk_admin_options){
+        .node = node, .sessions = broker->sessions, .routes = broker->routes});
+}
+
 struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_broker **out)
 {
     sk_broker *broker = sk_zalloc(1, sizeof *broker);
-    const struct sk_broker_config *config = options->config;
+    struct sk_node *node = &broker->node;
     broker->options = *options;
-    broker->config = config;
-    broker->clock = options->clock ? options->clock : sk_clock_real();
-    broker->name = sk_slice_of_text(config->name);
-    broker->incarnation = sk_wall_ms(broker->clock);
-    broker->started_us = sk_mono_us(broker->clock);
+    node->config = options->config;
+    node->clock = options->clock ? options->clock : sk_clock_real();
+    node->name = sk_slice_of_text(node->config->name);
+    node->incarnation = sk_wall_ms(node->clock);
+    node->started_us = sk_mono_us(node->clock);
 
     struct sk_recovery recovery;
-    struct sk_status status = sk_timers_new(broker->clock, &broker->timers);
+    struct sk_status status = sk_timers_new(node->clock, &node->timers);
     struct sk_ledger_options ledger = ledger_options(broker);
-    if (sk_ok(status)) status = sk_ledger_open(&ledger, &recovery, &broker->ledger);
-    if (sk_ok(status)) status = sk_routes_new(broker, &broker->routes);
+    if (sk_ok(status)) status = sk_ledger_open(&ledger, &recovery, &node->ledger);
+    if (sk_ok(status)) status = sk_routes_new(node, &broker->routes);
     if (!sk_ok(status)) {
         sk_broker_close(broker);
-        return sk_while(status, "open the broker on %s", config->data);
+        return sk_while(status, "open the broker on %s", node->config->data);
     }
-    broker->burst_room = sk_burst_room_new();
-    broker->sessions = sk_sessions_new(broker->clock, (size_t)config->max_clients);
-    broker->telemetry = sk_telemetry_new(broker);
-    broker->renewer = sk_renewer_new(broker);
-    sk_promise_on_wait(sk_ledger_promise(broker->ledger), somebody_waits, broker);
+    make_rooms(broker);
+    sk_promise_on_wait(sk_ledger_promise(node->ledger), somebody_waits, broker);
     log_recovery(broker, &recovery);
     *out = broker;
     return SK_SUCCESS;
@@ -141,32 +150,11 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
 
 /* --- serve ----------------------------------------------------------------------------------- */
 
-static const struct rmq_messaging_service_handlers HANDLERS = {
-    .query_route = sk_handle_route,
-    .query_assignment = sk_handle_assignment,
-    .heartbeat = sk_handle_heartbeat,
-    .telemetry = sk_handle_telemetry,
-    .notify_client_termination = sk_handle_termination,
-    .receive_message = sk_handle_receive,
-    .ack_message = sk_handle_ack,
-    .change_invisible_duration = sk_handle_change,
-    .pull_message = sk_handle_pull,
-    .update_offset = sk_handle_update_offset,
-    .get_offset = sk_handle_get_offset,
-    .query_offset = sk_handle_query_offset,
-    .forward_message_to_dead_letter_queue = sk_handle_dead_letter,
-    .end_transaction = sk_handle_end_transaction,
-    .recall_message = sk_handle_recall,
-    .sync_lite_subscription = sk_handle_sync_lite,
-};
-
 void sk_broker_mount(sk_broker *broker, rpc_server *server)
 {
     broker->server = server;
-    rmq_messaging_service_mount(server, &HANDLERS, broker);
-    rpc_server_mount_raw(server, &rmq_messaging_service.methods[RMQ_MESSAGING_SERVICE_SEND_MESSAGE],
-                         sk_handle_send, broker);
-    sk_mount_admin(broker, server);
+    sk_calls_mount(broker->calls, server);
+    sk_admin_mount(broker->admin, server);
 }
 
 /* "HOST:PORT" as endpoints that borrow from `text`; `address` is their one address. */
@@ -185,41 +173,43 @@ static struct sk_status endpoints_of(const char *text, struct sk_route_address *
 
 struct sk_status sk_broker_start(sk_broker *broker, const char *plain, const char *tls)
 {
+    struct sk_node *node = &broker->node;
     if (plain && plain[0]) {
-        broker->store_host = sk_strdup(plain);
-        SK_TRY(endpoints_of(broker->store_host, &broker->addresses[0], &broker->plain));
+        node->host = sk_strdup(plain);
+        SK_TRY(endpoints_of(node->host, &node->addresses[0], &node->plain));
     }
     if (tls && tls[0]) {
-        broker->tls_host = sk_strdup(tls);
-        SK_TRY(endpoints_of(broker->tls_host, &broker->addresses[1], &broker->tls));
-        if (!broker->store_host) broker->store_host = sk_strdup(tls);
+        node->tls_host = sk_strdup(tls);
+        SK_TRY(endpoints_of(node->tls_host, &node->addresses[1], &node->tls));
+        if (!node->host) node->host = sk_strdup(tls);
     }
-    return sk_routes_start(broker->routes);
+    return sk_routes_start(broker->routes, broker->server);
 }
 
 /* --- stop ------------------------------------------------------------------------------------ */
 
 void sk_broker_stop(sk_broker *broker)
 {
-    atomic_store(&broker->stopping, true);
+    atomic_store(&broker->node.stopping, true);
     sk_routes_stop(broker->routes);
-    sk_ledger_quiet(broker->ledger);
-    sk_telemetry_end(broker->telemetry);
+    sk_ledger_quiet(broker->node.ledger);
+    sk_calls_end(broker->calls);
 }
 
 void sk_broker_close(sk_broker *broker)
 {
     if (!broker) return;
+    struct sk_node *node = &broker->node;
     sk_routes_disconnect(broker->routes);
-    sk_timers_free(broker->timers); /* no timer runs from here on */
+    sk_timers_free(node->timers); /* no timer runs from here on */
     sk_routes_free(broker->routes);
-    rpc_client_free(broker->client);
+    sk_admin_free(broker->admin);
+    sk_calls_free(broker->calls);
     sk_renewer_free(broker->renewer);
-    sk_telemetry_free(broker->telemetry);
-    sk_ledger_close(broker->ledger);
+    sk_ledger_close(node->ledger);
     sk_sessions_free(broker->sessions);
-    free(broker->burst_room);
-    free(broker->store_host);
-    free(broker->tls_host);
+    sk_placing_free(broker->placing);
+    free(node->host);
+    free(node->tls_host);
     free(broker);
 }

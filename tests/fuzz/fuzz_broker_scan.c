@@ -15,11 +15,11 @@
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "normalise.h"
+#include "message/normalise.h"
 #include "proto/message.h"
-#include "scan.h"
-#include "stored_message.h"
-#include "wire.h"
+#include "message/scan.h"
+#include "message/stored_message.h"
+#include "message/wire.h"
 
 enum { MESSAGES = 8, MD5_TEXT = 32 };
 

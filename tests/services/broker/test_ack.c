@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "harness.h"
-#include "receipt.h"
+#include "message/receipt.h"
 #include "support/suite.h"
 
 static struct harness h;

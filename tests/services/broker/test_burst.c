@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "burst.h"
+#include "assembly.h"
+#include "placing/burst.h"
 #include "harness.h"
 #include "support/faulty_vfs.h"
 #include "support/memory_vfs.h"
@@ -106,7 +107,7 @@ static struct request *put(const char *topic, int number, size_t body)
     r->send.heads = r->head;
     r->send.parts = r->parts;
     r->send.stored = stored;
-    sk_burst_put(h.broker, &r->send);
+    sk_burst_put(h.broker->placing, &r->send);
     return r;
 }
 
@@ -116,7 +117,7 @@ static void check_stored(const struct request *r, uint64_t offset)
     ck_assert(sk_granted(r->send.verdict));
     ck_assert_uint_eq(r->send.first_offset, offset);
     struct sk_index_entry entry;
-    sk_store *store = sk_ledger_store(h.broker->ledger);
+    sk_store *store = sk_ledger_store(h.broker->node.ledger);
     ck_assert_uint_eq(sk_store_lookup(store, r->send.queue, offset, 1, &entry), 1);
     ck_assert_uint_eq(entry.position + entry.size, r->send.end);
 }
@@ -187,7 +188,7 @@ START_TEST(a_topic_may_be_made_in_the_midst)
     check_stored(&requests[3], 2);
     check_stored(&requests[4], 1);
     struct sk_index_entry first;
-    sk_store *store = sk_ledger_store(h.broker->ledger);
+    sk_store *store = sk_ledger_store(h.broker->node.ledger);
     ck_assert_uint_eq(sk_store_lookup(store, requests[2].send.queue, 0, 1, &first), 1);
     ck_assert_uint_gt(first.position, requests[1].send.end);
     ck_assert_uint_eq(first.position + first.size, requests[2].send.end);

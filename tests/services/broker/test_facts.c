@@ -11,7 +11,7 @@
 #include "base/crc32c.h"
 #include "harness.h"
 #include "state/state.h"
-#include "stored_message.h"
+#include "message/stored_message.h"
 #include "support/suite.h"
 
 enum { MOST = 512 };

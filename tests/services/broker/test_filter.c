@@ -1,7 +1,7 @@
 /* test_filter.c - TAG expressions: what they are taken for, and what they match. */
 #include <string.h>
 
-#include "filter.h"
+#include "message/filter.h"
 #include "support/suite.h"
 
 static sk_arena *arena;

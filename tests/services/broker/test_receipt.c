@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "filter.h"
-#include "receipt.h"
+#include "message/filter.h"
+#include "message/receipt.h"
 #include "support/suite.h"
 
 static struct sk_receipt make(const char *broker)

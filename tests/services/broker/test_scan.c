@@ -4,11 +4,11 @@
 
 #include "apache/rocketmq/v2/service.alias.h"
 #include "base/arena.h"
-#include "normalise.h"
-#include "scan.h"
+#include "message/normalise.h"
+#include "message/scan.h"
 #include "support/suite.h"
-#include "text.h"
-#include "wire.h"
+#include "message/text.h"
+#include "message/wire.h"
 
 /* --- texts ----------------------------------------------------------------------------------- */
 

@@ -3,10 +3,10 @@
 
 #include "apache/rocketmq/v2/service.alias.h"
 #include "base/bytes.h"
-#include "digest.h"
-#include "stored_message.h"
+#include "message/digest.h"
+#include "message/stored_message.h"
 #include "support/suite.h"
-#include "wire.h"
+#include "message/wire.h"
 
 static const struct sk_delivery DELIVERY = {
     .store_host = {(const uint8_t *)"10.0.0.1:10911", 14},

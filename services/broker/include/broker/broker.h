@@ -15,16 +15,11 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/status.h"
+#include "broker/config.h"
 #include "rpc/server.h"
 
 struct sk_vfs;
 typedef struct sk_broker sk_broker;
-
-struct sk_broker_config {
-#define SK_SECTION(title)
-#define SK_SETTING(...) SK_CONFIG_FIELD(__VA_ARGS__)
-#include "broker/config.def"
-};
 
 /* The table behind it, with its rules between settings: name "skua-broker". */
 extern const struct sk_program sk_broker_program;

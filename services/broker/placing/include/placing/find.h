@@ -1,0 +1,14 @@
+/* find.h - topics and groups by name; made now, if the settings allow that. */
+#ifndef SK_PLACING_FIND_H
+#define SK_PLACING_FIND_H
+
+#include "placing/placing.h"
+#include "service/codes.h"
+
+/* *out until the next commit. */
+SK_CHECKED struct sk_verdict sk_find_topic(sk_placing *placing, struct sk_turn *turn,
+                                           struct sk_slice name, const struct sk_topic **out);
+SK_CHECKED struct sk_verdict sk_find_group(sk_placing *placing, struct sk_turn *turn,
+                                           struct sk_slice name, const struct sk_group **out);
+
+#endif
