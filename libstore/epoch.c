@@ -53,6 +53,7 @@ struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch, uint64_t 
     /* Durable before anything else is written in it: a start after a power cut must not find the
      * epoch gone and give it out a second time. */
     SK_TRY(sk_store_sync_quietly(store));
+    store->writes = true;
     *span = record.span;
     return SK_SUCCESS;
 }
@@ -61,6 +62,7 @@ struct sk_status sk_store_note_received(sk_store *store)
 {
     struct sk_commitlog *log = &store->log;
     SK_TRY(sk_store_why(store));
+    store->writes = false;
     if (log->own_from == SK_OWN_NONE) return SK_SUCCESS;
     struct sk_status s =
         sk_watermark_own(&store->watermark, sk_commitlog_flushed(log), SK_OWN_NONE);

@@ -207,6 +207,7 @@ static void append(struct work *w, size_t count)
         receive(w);
         return;
     }
+    if (!w->store->writes) begin_epoch(w);
 
     static uint8_t bytes[MOST_BATCH][POWER_PAYLOAD_MOST];
     struct power_put puts[MOST_BATCH];

@@ -101,7 +101,7 @@ static void check_verify(struct memory_vfs *disk, const char *when)
 static void check_use(struct work *w, struct memory_vfs *image, sk_store *store, bool restart)
 {
     struct sk_span span;
-    if (store->log.own_from == SK_OWN_NONE)
+    if (!store->writes)
         power_ok(sk_store_begin_epoch(store, sk_store_next_epoch(store), UINT32_MAX, &span),
                  "begin an epoch after a cut");
     struct sk_slice part = SK_SLICE("after the cut");

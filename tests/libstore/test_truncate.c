@@ -33,6 +33,9 @@ static void check_at(struct memory_vfs *disk, const struct cut_place *place)
                   (unsigned long long)place->state.records);
     ck_assert_uint_eq(sk_store_epoch(room.store), place->epoch);
     toy_check_queues(&room);
+    struct sk_span span;
+    if (place->epoch)
+        ck_ok(sk_store_begin_epoch(room.store, sk_store_next_epoch(room.store), 9000, &span));
     toy_put(&room, 1, 500);
     toy_put(&room, 5, 500);
     struct toy after = room.state;
