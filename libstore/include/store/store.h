@@ -225,7 +225,8 @@ struct sk_epoch_start {
 
 /* The present epoch; 0: none has begun. */
 uint32_t sk_store_epoch(const sk_store *store);
-/* The lowest one that may begin: above the present one, and above all that cuts took away. */
+/* The lowest one that may begin: above the present one, and above all that cuts took away. 0: there
+ * is none left. */
 uint32_t sk_store_next_epoch(const sk_store *store);
 /* Where an epoch began; false: it never did here, or retention passed its end. */
 bool sk_store_epoch_start(const sk_store *store, uint32_t epoch, uint64_t *position);
