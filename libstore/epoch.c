@@ -9,6 +9,13 @@
 
 #include "store_impl.h"
 
+/* The highest that ever began here, as far as this directory knows. */
+static uint32_t last_epoch(const sk_store *store)
+{
+    uint32_t current = sk_epochs_current(&store->epochs), gone = store->watermark.gone;
+    return current > gone ? current : gone;
+}
+
 /* From the tail on this node writes. It did so already: nothing to write down. */
 static struct sk_status own_from_here(sk_store *store)
 {
@@ -36,7 +43,7 @@ struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch, uint64_t 
                                       struct sk_span *span)
 {
     SK_TRY(sk_store_why(store));
-    if (epoch < sk_store_next_epoch(store))
+    if (epoch <= last_epoch(store))
         return sk_error(SK_INVALID, "epoch %u is over: the next one of '%s' is %u", epoch,
                         store->paths.root, sk_store_next_epoch(store));
     SK_TRY(own_from_here(store));
@@ -53,6 +60,7 @@ struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch, uint64_t 
     /* Durable before anything else is written in it: a start after a power cut must not find the
      * epoch gone and give it out a second time. */
     SK_TRY(sk_store_sync_quietly(store));
+    store->writes = true;
     *span = record.span;
     return SK_SUCCESS;
 }
@@ -61,6 +69,7 @@ struct sk_status sk_store_note_received(sk_store *store)
 {
     struct sk_commitlog *log = &store->log;
     SK_TRY(sk_store_why(store));
+    store->writes = false;
     if (log->own_from == SK_OWN_NONE) return SK_SUCCESS;
     struct sk_status s =
         sk_watermark_own(&store->watermark, sk_commitlog_flushed(log), SK_OWN_NONE);
@@ -93,8 +102,7 @@ uint32_t sk_store_epoch(const sk_store *store)
 
 uint32_t sk_store_next_epoch(const sk_store *store)
 {
-    uint32_t last = sk_epochs_current(&store->epochs), gone = store->watermark.gone;
-    return (last > gone ? last : gone) + 1;
+    return last_epoch(store) + 1;
 }
 
 bool sk_store_epoch_start(const sk_store *store, uint32_t epoch, uint64_t *position)

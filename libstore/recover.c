@@ -392,6 +392,8 @@ struct sk_status sk_store_recover(sk_store *store, struct sk_recovery *out)
         SK_TRY(start_empty(store, out));
     else
         SK_TRY(recover_log(store, snapshot, out));
+    store->writes =
+        sk_epochs_current(&store->epochs) == 0 && store->watermark.own_from != SK_OWN_NONE;
     out->snapshot_position = snapshot;
     out->begin = sk_commitlog_begin(&store->log);
     out->tail = sk_commitlog_tail(&store->log);

@@ -115,9 +115,11 @@ struct sk_status sk_store_append(sk_store *store, const struct sk_append *record
                                  bool urgent, struct sk_span *spans)
 {
     SK_TRY(may_append(store, count, urgent));
-    if (store->log.own_from == SK_OWN_NONE)
-        return sk_error(SK_NOT_MASTER, "the store in '%s' receives another one's log: begin an "
-                        "epoch before you write", store->paths.root);
+    if (!store->writes)
+        return sk_error(SK_NOT_MASTER,
+                        "epoch %u of the store in '%s' is not this process's: begin one before you "
+                        "write",
+                        sk_store_epoch(store), store->paths.root);
     SK_TRY(claim(store, records, count));
     struct sk_status s = sk_commitlog_append(&store->log, records, count, spans);
     if (!sk_ok(s)) {

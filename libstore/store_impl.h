@@ -44,6 +44,7 @@ struct sk_store {
     bool ended_cut; /* opening the directory ended a cut that was under way */
     sk_index *index;
     struct sk_epochs epochs;
+    bool writes; /* this process may: it began the present epoch, or there was none; the writer's */
     sk_gate *tail_gate, *flushed_gate;
     _Atomic uint64_t flush_time; /* store.c's: what flushes take of late */
 

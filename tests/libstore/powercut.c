@@ -10,9 +10,11 @@
  *
  * and the store must be of use: it takes a record, keeps it, stops in order and starts again.
  *
- * A life appends, in batches too, with sync and async flush, also while a sync runs; rolls segments
- * of one page; works ahead as the helper thread would; writes index extents; takes snapshots;
- * lets old segments go; is refused on a full disk; stops and starts; is killed. */
+ * A life appends, in batches too, with sync and async flush, also while a sync runs; begins epochs;
+ * receives for a while, and those records claim more than is durable here; rolls segments of one page;
+ * works ahead as the helper thread would; writes index extents; takes snapshots; lets old segments go; is
+ * refused on a full disk; stops and starts; is killed. Some lives end with a cut of the log's tail:
+ * whatever is left of that leads to the same end. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,33 +22,7 @@
 
 #include "base/crc32c.h"
 #include "base/memory.h"
-#include "store_impl.h"
-#include "support/power_past.h"
-
-#define DIR "/d/store"
-
-enum { QUEUES = 4, MOST_BATCH = 5, MOST_BYTES = 1500 };
-
-struct owner { /* the state that the store's owner keeps, and saves in snapshots */
-    uint64_t records;
-    uint64_t last_position; /* end of the last record */
-    uint64_t sum;           /* over all of each record, in order */
-};
-
-struct work {
-    struct power_dice dice;
-    uint64_t segment_bytes, retention_bytes;
-    struct power_past past;
-    struct owner *after; /* after[k]: the state after k records */
-    size_t after_room;
-    /* The present life. */
-    struct memory_vfs *disk;
-    sk_store *store;
-    struct owner state;
-    uint64_t next[QUEUES];
-    bool write_ahead;
-    bool append_in_sync;
-};
+#include "powercut_store.h"
 
 /* --- the owner ------------------------------------------------------------------------------ */
 
@@ -79,10 +55,10 @@ static void on_save(void *owner, struct sk_buffer *out)
     sk_buffer_put(out, owner, sizeof(struct owner));
 }
 
-static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owner *state,
-                            struct sk_recovery *out)
+struct sk_store_options store_options(const struct work *w, struct memory_vfs *disk,
+                                      struct owner *state)
 {
-    struct sk_store_options options = {
+    return (struct sk_store_options){
         .dir = DIR,
         .write_ahead = w->write_ahead,
         .segment_bytes = w->segment_bytes,
@@ -93,6 +69,12 @@ static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owne
         .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = state},
         .manual = true,
     };
+}
+
+sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owner *state,
+                     struct sk_recovery *out)
+{
+    struct sk_store_options options = store_options(w, disk, state);
     sk_store *store = NULL;
     *state = (struct owner){0};
     power_ok(sk_store_open(&options, out, &store), "open");
@@ -142,6 +124,16 @@ static void draw(struct work *w, size_t index, struct power_put *p, struct sk_ap
                             .part_count = 1};
 }
 
+static void add_past(struct work *w, const struct power_put *p)
+{
+    power_past_add(&w->past, *p);
+    if (w->past.count >= w->after_room) {
+        w->after_room = 2 * w->past.count;
+        w->after = sk_realloc(w->after, w->after_room, sizeof *w->after);
+    }
+    w->after[w->past.count] = w->state;
+}
+
 static void remember(struct work *w, struct power_put *p, const struct sk_append *a,
                      struct sk_span span)
 {
@@ -153,16 +145,70 @@ static void remember(struct work *w, struct power_put *p, const struct sk_append
                           .payload = a->parts[0]};
     power_ok(on_apply(&w->state, &r), "apply");
     p->span = span;
-    power_past_add(&w->past, *p);
-    if (w->past.count >= w->after_room) {
-        w->after_room = 2 * w->past.count;
-        w->after = sk_realloc(w->after, w->after_room, sizeof *w->after);
+    add_past(w, p);
+}
+
+/* A record of another node's log, as it would be written down here: its `flushed` field says that all
+ * before it is durable, on a disk that is not this one. */
+static void receive(struct work *w)
+{
+    static uint8_t bytes[POWER_PAYLOAD_MOST];
+    struct sk_commitlog *log = &w->store->log;
+    struct sk_slice part = power_payload(SK_NO_QUEUE, 0, some_length(w), bytes);
+    struct power_put put = {.queue = SK_NO_QUEUE, .ends_batch = true};
+    struct sk_append a = {.kind = 1,
+                          .queue = SK_NO_QUEUE,
+                          .time_ms = 1000 + w->past.count,
+                          .parts = &part,
+                          .part_count = 1};
+    struct sk_span span;
+    power_past_submit(&w->past, w->disk, w->past.count + 1);
+    uint64_t flushed = sk_commitlog_flushed(log);
+    atomic_store(&log->flushed, sk_commitlog_tail(log));
+    struct sk_status s = sk_commitlog_append(log, &a, 1, &span);
+    atomic_store(&log->flushed, flushed);
+    if (sk_ok(s))
+        remember(w, &put, &a, span);
+    else
+        power_past_submit(&w->past, w->disk, w->past.count);
+}
+
+static bool is_receiver(const struct work *w)
+{
+    return w->store->log.own_from == SK_OWN_NONE;
+}
+
+static void begin_epoch(struct work *w)
+{
+    struct power_put put = {.queue = SK_NO_QUEUE, .ends_batch = true};
+    memory_vfs_limit(w->disk, 0); /* a full disk is no news here */
+    power_past_submit(&w->past, w->disk, w->past.count + 1);
+    power_ok(sk_store_begin_epoch(w->store, sk_store_next_epoch(w->store), 1000 + w->past.count,
+                                  &put.span),
+             "begin an epoch");
+    add_past(w, &put); /* the fold was told */
+    sk_store_publish(w->store);
+}
+
+static void change_sides(struct work *w)
+{
+    if (is_receiver(w) || power_below(&w->dice, 2)) {
+        begin_epoch(w);
+        return;
     }
-    w->after[w->past.count] = w->state;
+    memory_vfs_limit(w->disk, 0);
+    power_ok(sk_store_note_received(w->store), "note that it receives");
+    for (uint64_t left = 1 + power_below(&w->dice, 3); left > 0; left--) receive(w);
 }
 
 static void append(struct work *w, size_t count)
 {
+    if (is_receiver(w)) {
+        receive(w);
+        return;
+    }
+    if (!w->store->writes) begin_epoch(w);
+
     static uint8_t bytes[MOST_BATCH][POWER_PAYLOAD_MOST];
     struct power_put puts[MOST_BATCH];
     struct sk_append appends[MOST_BATCH];
@@ -269,9 +315,11 @@ static void step(struct work *w)
         append(w, 2 + power_below(&w->dice, MOST_BATCH - 1));
     else if (what < 74)
         flush(w, what < 60);
-    else if (what < 79)
+    else if (what < 78)
         snapshot(w);
-    else if (what < 85)
+    else if (what < 82)
+        change_sides(w);
+    else if (what < 86)
         sk_store_retain(w->store);
     else if (what < 93)
         work_ahead(w);
@@ -299,16 +347,39 @@ static void *begin(uint64_t seed)
     return w;
 }
 
+/* The log ends at some batch of before; unless there would be nothing to tell the state from. */
+static void cut(struct work *w)
+{
+    size_t k = w->past.count - power_below(&w->dice, w->past.count < 12 ? w->past.count : 12);
+    while (k > 0 && !w->past.puts[k - 1].ends_batch) k--;
+    if (k == 0) return;
+    struct owner unused;
+    struct sk_store_options options = store_options(w, w->disk, &unused);
+    struct sk_truncation done;
+    uint64_t position = w->past.puts[k - 1].span.end;
+    power_past_cut(&w->past, w->disk, k);
+    struct sk_status s = sk_store_truncate(&options, position, &done);
+    if (s.code == SK_INVALID) {
+        power_past_cut(&w->past, NULL, 0);
+        return;
+    }
+    power_ok(s, "cut the tail");
+    power_past_cut_done(&w->past, w->disk);
+    w->cut = position;
+}
+
 static void live(void *work, struct memory_vfs *disk, int life)
 {
     struct work *w = work;
     (void)life;
     w->disk = disk;
+    w->cut = 0;
     start(w);
     power_past_begin(&w->past, w->state.records);
     for (uint64_t left = 8 + power_below(&w->dice, 24); left > 0; left--) step(w);
     stop(w);
     w->store = NULL;
+    if (power_below(&w->dice, 3) == 0) cut(w);
 }
 
 static void judge(void *work, size_t ops, uint64_t records)
@@ -323,149 +394,6 @@ static void end(void *work)
     power_past_done(&w->past);
     free(w->after);
     free(w);
-}
-
-/* --- what an image must hold ------------------------------------------------------------------ */
-
-/* All that does not depend on when the power went. */
-static void check(struct work *w, sk_store *store, const struct owner *state)
-{
-    uint64_t count = state->records;
-    POWER_MUST(count <= w->past.count, "%" PRIu64 " records came back, only %zu were submitted",
-               count, w->past.count);
-    POWER_MUST(!count || w->past.puts[count - 1].ends_batch,
-               "%" PRIu64 " records came back: half a batch", count);
-    POWER_MUST(memcmp(state, &w->after[count], sizeof *state) == 0,
-               "the state after %" PRIu64 " records is another one", count);
-    for (uint32_t q = 0; q < QUEUES; q++) power_past_check_queue(&w->past, count, store, q);
-}
-
-/* Open `disk`, hold it against what came back before, close. */
-static struct sk_recovery check_again(struct work *w, struct memory_vfs *disk, uint64_t records,
-                                      uint64_t hash, const char *what)
-{
-    struct owner state;
-    struct sk_recovery found;
-    memory_vfs_forget(disk);
-    sk_store *store = open_store(w, disk, &state, &found);
-    power_recovered();
-    POWER_MUST(state.records == records, "%s: %" PRIu64 " records, not %" PRIu64, what,
-               state.records, records);
-    POWER_MUST(!hash || memory_vfs_hash(disk) == hash, "%s: changes the disk", what);
-    check(w, store, &state);
-    sk_store_close(store);
-    return found;
-}
-
-static bool take_name(void *arg, const char *name)
-{
-    char *out = arg;
-    snprintf(out, 64, "%s", name);
-    return false;
-}
-
-static void empty_dir(struct memory_vfs *disk, const char *dir)
-{
-    struct sk_vfs *vfs = memory_vfs_door(disk);
-    for (;;) {
-        char name[64] = "", path[256];
-        vfs->list(vfs, dir, take_name, name);
-        if (!name[0]) return;
-        snprintf(path, sizeof path, "%s/%s", dir, name);
-        vfs->unlink(vfs, path);
-    }
-}
-
-/* I4: the log alone yields the same index, and, from its first record, the same state. */
-static void check_from_log(struct work *w, struct memory_vfs *disk, bool whole_log,
-                           uint64_t records)
-{
-    empty_dir(disk, DIR "/index");
-    if (whole_log) empty_dir(disk, DIR "/snapshot");
-    check_again(w, disk, records, 0, "from the log alone");
-}
-
-static void on_finding(void *arg, bool is_error, const char *file, uint64_t position,
-                       const char *detail)
-{
-    (void)position;
-    POWER_MUST(!is_error, "verify %s: %s: %s", (const char *)arg, file, detail);
-}
-
-/* All names that a new store makes before its first record. */
-static bool is_made(struct memory_vfs *disk)
-{
-    static const char *const names[] = {DIR "/store", DIR "/log", DIR "/index", DIR "/snapshot"};
-    struct sk_vfs *vfs = memory_vfs_door(disk);
-    struct sk_vfs_stat stat;
-    bool made = true;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        made &= vfs->stat(vfs, names[i], &stat) == 0;
-    return made;
-}
-
-/* A power cut is no damage, and `skua verify` says so; once there is a store. */
-static void check_verify(struct memory_vfs *disk, const char *when)
-{
-    if (!is_made(disk)) return;
-    struct memory_vfs *copy = memory_vfs_copy(disk);
-    memory_vfs_forget(copy);
-    struct sk_verify_result result;
-    struct sk_status s =
-        sk_store_verify(DIR, memory_vfs_door(copy), on_finding, (void *)(uintptr_t)when, &result);
-    /* A store that was only just being made is none yet. */
-    if (s.code != SK_NOT_FOUND) power_ok(s, when);
-    memory_vfs_free(copy);
-}
-
-/* One more record is taken, kept, and there after an orderly stop. */
-static void check_use(struct work *w, struct memory_vfs *image, sk_store *store, bool restart)
-{
-    struct sk_span span;
-    struct sk_slice part = SK_SLICE("after the cut");
-    struct sk_append a = {.kind = 2,
-                          .queue = 0,
-                          .offset = sk_store_queue(store, 0).max,
-                          .time_ms = UINT32_MAX,
-                          .parts = &part,
-                          .part_count = 1};
-    power_ok(sk_store_append(store, &a, 1, false, &span), "append after a cut");
-    power_ok(sk_store_flush(store), "flush after a cut");
-    sk_store_close(store);
-    if (!restart) return;
-    struct owner state;
-    struct sk_recovery found;
-    store = open_store(w, image, &state, &found);
-    POWER_MUST(found.clean, "an orderly stop after a cut passes for another one");
-    struct sk_index_entry entry;
-    POWER_MUST(sk_store_lookup(store, 0, a.offset, 1, &entry) == 1 && entry.position == span.begin,
-               "the record that was appended after the cut is not in its queue");
-    sk_store_close(store);
-}
-
-static uint64_t recover(void *work, struct memory_vfs *image, bool thorough, size_t *steps)
-{
-    struct work *w = work;
-    struct owner state;
-    struct sk_recovery found;
-    if (thorough) check_verify(image, "before recovery");
-    sk_store *store = open_store(w, image, &state, &found);
-    power_recovered();
-    *steps = memory_vfs_ops(image);
-    check(w, store, &state);
-    uint64_t records = state.records, hash = memory_vfs_hash(image);
-    struct memory_vfs *again = memory_vfs_copy(image), *bare = NULL;
-    if (thorough) {
-        check_verify(again, "after recovery");
-        bare = memory_vfs_copy(image);
-    }
-    bool whole_log = sk_store_begin(store) < w->segment_bytes;
-    check_use(w, image, store, thorough);
-    check_again(w, again, records, hash, "recovered once more");
-    memory_vfs_free(again);
-    if (bare) check_from_log(w, bare, whole_log, records);
-    memory_vfs_free(bare);
-    return records;
 }
 
 int main(int argc, char **argv)

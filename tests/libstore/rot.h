@@ -27,6 +27,8 @@ static inline struct memory_vfs *small_store_and(bool stop, struct toy *state,
     struct toy_room room;
     ck_ok(try_open(&room, disk));
     for (int i = 0; i < 60; i++) {
+        struct sk_span span;
+        if (i % 25 == 4) ck_ok(sk_store_begin_epoch(room.store, (uint32_t)i, 1000, &span));
         spans[i] = toy_put(&room, (uint32_t)(i % 3), (size_t)(i * 37 % 900));
         if (i == 20) ck_ok(sk_store_snapshot(room.store));
         if (i == 40 && earlier) *earlier = memory_vfs_copy(disk);

@@ -33,6 +33,9 @@ static void check_at(struct memory_vfs *disk, const struct cut_place *place)
                   (unsigned long long)place->state.records);
     ck_assert_uint_eq(sk_store_epoch(room.store), place->epoch);
     toy_check_queues(&room);
+    struct sk_span span;
+    if (place->epoch)
+        ck_ok(sk_store_begin_epoch(room.store, sk_store_next_epoch(room.store), 9000, &span));
     toy_put(&room, 1, 500);
     toy_put(&room, 5, 500);
     struct toy after = room.state;
@@ -336,9 +339,10 @@ END_TEST
 
 /* --- cut off ------------------------------------------------------------------------------------ */
 
-/* The image opens: as whole as it was, or cut; and it may only be cut once the cut was said to be done. */
-static void check_image(const struct cut_store *s, int at, struct memory_vfs *image, bool done,
-                        bool thorough)
+/* The image opens: as whole as it was, or cut, and then what went is in the archive; and it may only be
+ * cut once the cut was said to be `done`. `full` is what the cut told that nothing interrupted. */
+static void check_image(const struct cut_store *s, int at, struct memory_vfs *image,
+                        const struct sk_truncation *full, bool done, bool thorough)
 {
     if (thorough) check_verify(image);
     struct memory_vfs *copy = memory_vfs_copy(image);
@@ -350,6 +354,7 @@ static void check_image(const struct cut_store *s, int at, struct memory_vfs *im
     toy_check_queues(&room);
     sk_store_close(room.store);
     ck_assert_msg(cut || (whole && !done), "%llu records", (unsigned long long)records);
+    if (cut) check_archive(s->disk, copy, full);
     if (thorough) check_at(copy, &s->places[cut ? at : s->count - 1]);
     memory_vfs_free(copy);
 
@@ -375,7 +380,7 @@ START_TEST(cut_off_at_any_point_it_starts_over_to_the_same_end)
                                                      MEMORY_KEEP_SOME};
             enum memory_crash crash = hows[how];
             struct memory_vfs *image = memory_vfs_crash(disk, n, crash, how * 1000 + n);
-            check_image(&s, at, image, n == ops, (n + how) % 3 == 0);
+            check_image(&s, at, image, &cut, n == ops, (n + how) % 3 == 0);
             memory_vfs_free(image);
         }
     memory_vfs_free(disk);

@@ -36,6 +36,8 @@ void power_past_begin(struct power_past *p, uint64_t records)
     POWER_MUST(records <= p->count, "%" PRIu64 " records came back of %zu", records, p->count);
     p->count = records;
     p->promised.count = p->submitted.count = 0;
+    p->cut = (struct power_mark){0};
+    p->cut_done = 0;
     mark(&p->promised, 0, records);
     mark(&p->submitted, 0, records);
 }
@@ -70,11 +72,23 @@ void power_past_promise(struct power_past *p, struct memory_vfs *disk, sk_store 
     mark(&p->promised, memory_vfs_ops(disk), power_past_below(p, durable));
 }
 
+void power_past_cut(struct power_past *p, struct memory_vfs *disk, size_t records)
+{
+    p->cut = disk ? (struct power_mark){memory_vfs_ops(disk), records} : (struct power_mark){0};
+}
+
+void power_past_cut_done(struct power_past *p, struct memory_vfs *disk)
+{
+    p->cut_done = memory_vfs_ops(disk);
+}
+
 void power_past_judge(const struct power_past *p, size_t ops, uint64_t records)
 {
     uint64_t least = most_marked(&p->promised, ops);
     /* An append is submitted just before its first operation. */
     uint64_t most = ops > 0 ? most_marked(&p->submitted, ops - 1) : least;
+    if (p->cut.records && ops >= p->cut.ops && least > p->cut.records) least = p->cut.records;
+    if (p->cut_done && ops >= p->cut_done && most > p->cut.records) most = p->cut.records;
     POWER_MUST(records >= least, "%" PRIu64 " records came back; %" PRIu64 " were promised",
                records, least);
     POWER_MUST(records <= most, "%" PRIu64 " records came back; only %" PRIu64 " were submitted",

@@ -38,6 +38,8 @@ struct power_past {
     struct power_put *puts; /* also behind count: what the life before had there */
     size_t count, room;
     struct power_marks promised, submitted;
+    struct power_mark cut; /* from there on only so many records are promised; records 0: no cut */
+    size_t cut_done;       /* from there on no more than those are left; 0: never */
 };
 
 void power_past_done(struct power_past *past);
@@ -49,6 +51,10 @@ void power_past_submit(struct power_past *past, struct memory_vfs *disk, size_t 
 void power_past_add(struct power_past *past, struct power_put put);
 /* Whatever the store says by now that it will keep. */
 void power_past_promise(struct power_past *past, struct memory_vfs *disk, sk_store *store);
+/* A cut begins that leaves the first `records` (of which there are some); disk NULL: it was refused. The
+ * records behind them stay on the list, for images of before. Nothing is added after a cut. */
+void power_past_cut(struct power_past *past, struct memory_vfs *disk, size_t records);
+void power_past_cut_done(struct power_past *past, struct memory_vfs *disk);
 void power_past_judge(const struct power_past *past, size_t ops, uint64_t records);
 /* How many of the records lie below a position. */
 size_t power_past_below(const struct power_past *past, uint64_t position);

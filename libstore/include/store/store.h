@@ -172,7 +172,8 @@ SK_CHECKED struct sk_status sk_store_begin_epoch(sk_store *store, uint32_t epoch
  * records and they survive the process. Call sk_store_publish after releasing the lock. SK_FULL:
  * the disk is above its mark, or has no room for the next segment (`urgent` appends, such as acks,
  * may go on into what is left of both); ends by itself when there is room again. SK_IO: the store
- * has failed. SK_NOT_MASTER: it receives another one's log; begin an epoch first. */
+ * has failed. SK_NOT_MASTER: the present epoch was not begun by this process (or it has
+ * received since): begin one, or (epoch, position) could name two things. */
 SK_CHECKED struct sk_status sk_store_append(sk_store *store, const struct sk_append *records,
                                             size_t count, bool urgent, struct sk_span *spans);
 
@@ -224,7 +225,8 @@ struct sk_epoch_start {
 
 /* The present epoch; 0: none has begun. */
 uint32_t sk_store_epoch(const sk_store *store);
-/* The lowest one that may begin: above the present one, and above all that cuts took away. */
+/* The lowest one that may begin: above the present one, and above all that cuts took away. 0: there
+ * is none left. */
 uint32_t sk_store_next_epoch(const sk_store *store);
 /* Where an epoch began; false: it never did here, or retention passed its end. */
 bool sk_store_epoch_start(const sk_store *store, uint32_t epoch, uint64_t *position);
