@@ -129,12 +129,23 @@ struct sk_store_options {
     struct sk_vfs *vfs;           /* NULL: the real disk */
     const struct sk_clock *clock; /* NULL: the real clock */
     struct sk_fold fold;
-    /* The next three are called with fold.owner; each may be NULL.
+    /* What follows is called with fold.owner; each may be NULL.
      * The disk failed for good; called once, from any thread, no lock held. */
     void (*failed)(void *owner, struct sk_status why);
     /* The owner's lock, which the store's own threads hold around fold.save. */
     void (*lock)(void *owner);
     void (*unlock)(void *owner);
+    /* The oldest position that the owner still needs, UINT64_MAX: none. Asked by retention, under
+     * the owner's lock, which also holds until the log's beginning has been moved. NULL: none. */
+    uint64_t (*needs)(void *owner);
+    /* Keep at most so much log for what the owner needs; 0: no limit, and the disk may fill. */
+    uint64_t need_limit_bytes;
+    /* That limit won: what the owner needs lies at `need`, the log begins at `begin` now. For one
+     * log line; no lock held. */
+    void (*need_passed)(void *owner, uint64_t need, uint64_t begin);
+    /* The position below which no record will ever be taken back, on any copy of the log; only then
+     * a BEGIN record deletes. Any thread. NULL: all that is flushed. */
+    uint64_t (*settled)(void *owner);
     /* No threads: nothing is flushed, cleaned or saved unless asked for. For tests and tools. */
     bool manual;
 };
@@ -288,6 +299,8 @@ struct sk_store_stats {
     uint64_t segments_in_append; /* made by an append, under the owner's lock */
     unsigned disk_used_percent;
     bool refusing; /* the disk is too full for sends: above the mark, or no room for a segment */
+    uint64_t streams_lost; /* passed by retention, each beyond what it may hold */
+    uint64_t needs_passed; /* times that need_limit_bytes won over what the owner needs */
 };
 struct sk_store_stats sk_store_stats(sk_store *store);
 
