@@ -262,7 +262,7 @@ static struct sk_status append_in(struct sk_commitlog *log, uint32_t epoch,
                                   const struct sk_append *records, size_t count,
                                   struct sk_span *spans)
 {
-    struct layout l;
+    struct layout l = {0};
     SK_TRY(lay_out(records, count, &l));
     if (l.room > log->segment_bytes - SK_HEADER_BYTES)
         return sk_error(SK_INVALID, "a batch of %" PRIu64 " bytes does not fit in a segment",

@@ -13,6 +13,8 @@
  * An epoch is a stretch of the log with one writer, so that (epoch, position) names the same bytes
  * for ever and everywhere. Each begins with an EPOCH record; every record carries its epoch.
  *
+ * Another machine follows it through stream.h: whole frames go out, and are taken in.
+ *
  * The store knows frames, not meanings. A record has a kind (its owner's), an
  * owner's payload, and, if it places something in a queue, that queue's number
  * and the offset. The store keeps the queue index (queue, offset) -> record
@@ -287,9 +289,20 @@ void sk_unpin(void *pin); /* NULL is fine; any thread, also after sk_store_close
 
 /* --- retention -------------------------------------------------------------------------- */
 
-/* Look at the disk's fill level, and delete old segments as the options say: never the active
- * one, nor what the older of the two kept snapshots needs. The janitor thread does so every ten
- * seconds, tests call it themselves. Returns how many went. Needs no lock of the owner. */
+/* Look at the disk's fill level, and let old segments go as the options say: never the active one,
+ * nor what the older of the two kept snapshots needs; nor, within their limits, what the owner
+ * needs or a stream holds. The janitor thread does so every ten seconds, tests call it themselves.
+ * Returns how many went. Takes the owner's lock for a moment, for `needs` and the fold.
+ *
+ * The log's beginning moves by a record (BEGIN, FORMAT.md), which is durable, and settled, before
+ * the first file goes. A store that receives appends none: it does what the received ones say, as
+ * far as its own snapshots and streams let it.
+ *
+ * An owner whose need is old moves forward what it needs: read the record (sk_store_read), append
+ * its payload anew, and in the same batch the record that makes whatever points at it point there:
+ * the fold takes the new position from the span of the record before. After a crash both are there
+ * or none. Then `needs` gives a later position by itself, and the old segment goes: the BEGIN lies
+ * behind the move in the log, so where it is durable the move is, too (tests/libstore/test_move.c). */
 size_t sk_store_retain(sk_store *store);
 
 struct sk_store_stats {
