@@ -302,7 +302,8 @@ void sk_unpin(void *pin); /* NULL is fine; any thread, also after sk_store_close
  * its payload anew, and in the same batch the record that makes whatever points at it point there:
  * the fold takes the new position from the span of the record before. After a crash both are there
  * or none. Then `needs` gives a later position by itself, and the old segment goes: the BEGIN lies
- * behind the move in the log, so where it is durable the move is, too (tests/libstore/test_move.c). */
+ * behind the move in the log, so where it is durable the move is, too
+ * (tests/libstore/test_move.c). */
 size_t sk_store_retain(sk_store *store);
 
 struct sk_store_stats {
