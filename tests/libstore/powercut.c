@@ -12,7 +12,9 @@
  *
  * A life appends, in batches too, with sync and async flush, also while a sync runs; rolls segments
  * of one page; works ahead as the helper thread would; writes index extents; takes snapshots;
- * lets old segments go; is refused on a full disk; stops and starts; is killed. */
+ * lets old segments go; is refused on a full disk; stops and starts; is killed. In every third
+ * seed all that happens to a follower: another store, whose power is never cut, takes the
+ * appends and streams them to it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +22,14 @@
 
 #include "base/crc32c.h"
 #include "base/memory.h"
+#include "store/stream.h"
 #include "store_impl.h"
 #include "support/power_past.h"
 
 #define DIR "/d/store"
 
-enum { QUEUES = 4, MOST_BATCH = 5, MOST_BYTES = 1500 };
+enum { QUEUES = 4, MOST_BATCH = 5, MOST_BYTES = 1500, MOST_AHEAD = 64 };
+
 
 struct owner { /* the state that the store's owner keeps, and saves in snapshots */
     uint64_t records;
@@ -46,7 +50,20 @@ struct work {
     uint64_t next[QUEUES];
     bool write_ahead;
     bool append_in_sync;
+    /* A follower's: where its records come from, and those that it has not got yet. */
+    bool follows;
+    struct memory_vfs *source_disk;
+    sk_store *source;
+    struct owner source_state;
+    struct power_put ahead[MOST_AHEAD];
+    size_t ahead_count;
 };
+
+/* The store that takes appends. */
+static sk_store *writer(const struct work *w)
+{
+    return w->follows ? w->source : w->store;
+}
 
 /* --- the owner ------------------------------------------------------------------------------ */
 
@@ -112,7 +129,7 @@ static uint32_t some_length(struct work *w)
     uint64_t kind = power_below(&w->dice, 14);
     uint64_t header = 56;
     if (kind >= 10) /* up to a sector's border: what comes next is torn apart from it */
-        return (uint32_t)(1024 - (sk_store_tail(w->store) + header) % 512);
+        return (uint32_t)(1024 - (sk_store_tail(writer(w)) + header) % 512);
     uint64_t most = kind < 6 ? 200 : kind < 9 ? 700 : MOST_BYTES;
     return (uint32_t)power_below(&w->dice, most);
 }
@@ -162,6 +179,20 @@ static void remember(struct work *w, struct power_put *p, const struct sk_append
     w->after[w->past.count] = w->state;
 }
 
+/* Whatever the disk can hold of it, in slices of any size. */
+static void feed(struct work *w);
+
+/* The source has them; the follower gets them now, or some time. */
+static void put_ahead(struct work *w, const struct power_put *puts, const struct sk_span *spans,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        w->ahead[w->ahead_count] = puts[i];
+        w->ahead[w->ahead_count++].span = spans[i];
+    }
+    if (power_below(&w->dice, 3)) feed(w);
+}
+
 static void append(struct work *w, size_t count)
 {
     static uint8_t bytes[MOST_BATCH][POWER_PAYLOAD_MOST];
@@ -172,11 +203,19 @@ static void append(struct work *w, size_t count)
     uint64_t next[QUEUES];
     memcpy(next, w->next, sizeof next);
     uint64_t room = 0;
+    size_t first = w->past.count + w->ahead_count;
     for (size_t i = 0; i < count; i++) {
-        draw(w, w->past.count + i, &puts[i], &appends[i], &parts[i], bytes[i], next);
+        draw(w, first + i, &puts[i], &appends[i], &parts[i], bytes[i], next);
         puts[i].ends_batch = i + 1 == count;
         room += 64 + puts[i].len;
         if (room > w->segment_bytes - 4096) return; /* would not fit */
+    }
+    if (w->follows) {
+        if (w->ahead_count + count > MOST_AHEAD) return;
+        power_ok(sk_store_append(w->source, appends, count, false, spans), "append to the source");
+        memcpy(w->next, next, sizeof next);
+        put_ahead(w, puts, spans, count);
+        return;
     }
     power_past_submit(&w->past, w->disk, w->past.count + count);
     struct sk_status s =
@@ -189,6 +228,64 @@ static void append(struct work *w, size_t count)
     memcpy(w->next, next, sizeof next);
     for (size_t i = 0; i < count; i++) remember(w, &puts[i], &appends[i], spans[i]);
     sk_store_publish(w->store);
+}
+
+static void remember_received(struct work *w, const struct power_put *p)
+{
+    static uint8_t bytes[POWER_PAYLOAD_MOST];
+    struct owner state = w->after[w->past.count];
+    struct sk_append a = {
+        .kind = 1, .queue = p->queue, .offset = p->offset, .tag_hash = p->tag_hash};
+    struct sk_slice payload = power_payload(p->queue, p->offset, p->len, bytes);
+    struct owner whole = w->state;
+    a.parts = &payload;
+    w->state = state;
+    struct power_put copy = *p;
+    remember(w, &copy, &a, p->span);
+    w->state = whole;
+}
+
+/* False: there is no room for it now. */
+static bool take_slice(struct work *w, const struct sk_stream_slice *slice)
+{
+    struct sk_span span;
+    size_t count = 0;
+    while (count < w->ahead_count && w->ahead[count].span.end <= slice->span.end) count++;
+    power_past_submit(&w->past, w->disk, w->past.count + count);
+    struct sk_status s = sk_store_receive(w->store, slice->span.begin, slice->bytes, &span);
+    if (s.code == SK_FULL) { /* the disk is; nothing happened */
+        power_past_submit(&w->past, w->disk, w->past.count);
+        return false;
+    }
+    power_ok(s, "receive");
+    for (size_t i = 0; i < count; i++) remember_received(w, &w->ahead[i]);
+    w->ahead_count -= count;
+    memmove(w->ahead, w->ahead + count, w->ahead_count * sizeof *w->ahead);
+    POWER_MUST(memcmp(&w->state, &w->after[w->past.count], sizeof w->state) == 0,
+               "what was received folds to another state");
+    sk_store_publish(w->store);
+    return true;
+}
+
+static void feed(struct work *w)
+{
+    sk_stream *stream = NULL;
+    struct sk_stream_slice slice;
+    struct sk_stream_options options = {.slice_bytes = 1 + power_below(&w->dice, 6000)};
+    power_ok(sk_stream_open(w->source, sk_store_tail(w->store), &options, &stream), "stream");
+    bool more = true;
+    while (more) {
+        power_ok(sk_stream_next(stream, UINT64_MAX, &slice), "stream");
+        more = slice.bytes.len > 0 && take_slice(w, &slice);
+        sk_unpin(slice.pin);
+    }
+    sk_stream_close(stream);
+}
+
+/* A follower lets go of what its source says; the source flushes nothing, so it says nothing yet. */
+static void retain(struct work *w)
+{
+    sk_store_retain(w->store);
 }
 
 /* A sync is under way: what is appended now, it does not cover. */
@@ -238,7 +335,23 @@ static void start(struct work *w)
 {
     w->write_ahead = power_below(&w->dice, 4) != 0;
     w->store = open_store(w, w->disk, &w->state, NULL);
-    for (uint32_t q = 0; q < QUEUES; q++) w->next[q] = sk_store_queue(w->store, q).max;
+    for (uint32_t q = 0; q < QUEUES; q++) w->next[q] = sk_store_queue(writer(w), q).max;
+}
+
+/* Its disk is a copy of the follower's, so they have begun as one. */
+static void start_source(struct work *w)
+{
+    w->source_disk = memory_vfs_copy(w->disk);
+    memory_vfs_forget(w->source_disk);
+    w->source = open_store(w, w->source_disk, &w->source_state, NULL);
+    w->ahead_count = 0;
+}
+
+static void stop_source(struct work *w)
+{
+    sk_store_close(w->source);
+    memory_vfs_free(w->source_disk);
+    w->source = NULL;
 }
 
 static void stop(struct work *w)
@@ -273,7 +386,7 @@ static void step(struct work *w)
     else if (what < 79)
         snapshot(w);
     else if (what < 85)
-        sk_store_retain(w->store);
+        retain(w);
     else if (what < 93)
         work_ahead(w);
     else if (what < 97)
@@ -295,6 +408,7 @@ static void *begin(uint64_t seed)
     w->dice.state = seed * 0x9e3779b97f4a7c15u;
     w->segment_bytes = 8192 + 4096 * power_below(&w->dice, 3);
     w->retention_bytes = power_below(&w->dice, 3) * 8192;
+    w->follows = seed % 3 == 2;
     w->after = sk_zalloc(1, sizeof *w->after);
     w->after_room = 1;
     return w;
@@ -305,11 +419,13 @@ static void live(void *work, struct memory_vfs *disk, int life)
     struct work *w = work;
     (void)life;
     w->disk = disk;
+    if (w->follows) start_source(w);
     start(w);
     power_past_begin(&w->past, w->state.records);
     for (uint64_t left = 8 + power_below(&w->dice, 24); left > 0; left--) step(w);
     stop(w);
     w->store = NULL;
+    if (w->follows) stop_source(w);
 }
 
 static void judge(void *work, size_t ops, uint64_t records)
