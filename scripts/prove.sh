@@ -38,10 +38,11 @@ build_optimized() {
 
 prove_faults() {
     build asan
-    build_optimized test.libstore.fault test.libstore.fault_every
+    build_optimized test.libstore.fault test.libstore.fault_every test.libstore.fault_follow
     build/optimized/tests/test.libstore.fault
     {
         SKUA_PROVE=1 build/optimized/tests/test.libstore.fault_every
+        SKUA_PROVE=1 build/optimized/tests/test.libstore.fault_follow
         SKUA_PROVE=1 build/asan/tests/test.services.broker.faults
         python3 tests/process/full_disk.py build/asan/bin
     } | tee build/proof/faults.counted
