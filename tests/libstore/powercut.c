@@ -282,9 +282,16 @@ static void feed(struct work *w)
     sk_stream_close(stream);
 }
 
-/* A follower lets go of what its source says; the source flushes nothing, so it says nothing yet. */
+/* A follower lets go of what its source says. */
 static void retain(struct work *w)
 {
+    if (w->follows) {
+        feed(w); /* before the source lets go of it */
+        if (w->ahead_count) return;
+        power_ok(sk_store_snapshot(w->source), "snapshot of the source");
+        sk_store_retain(w->source);
+        feed(w);
+    }
     sk_store_retain(w->store);
 }
 
@@ -338,12 +345,19 @@ static void start(struct work *w)
     for (uint32_t q = 0; q < QUEUES; q++) w->next[q] = sk_store_queue(writer(w), q).max;
 }
 
+static void begin_epoch(sk_store *store)
+{
+    struct sk_span span;
+    power_ok(sk_store_begin_epoch(store, sk_store_next_epoch(store), 1, &span), "begin an epoch");
+}
+
 /* Its disk is a copy of the follower's, so they have begun as one. */
 static void start_source(struct work *w)
 {
     w->source_disk = memory_vfs_copy(w->disk);
     memory_vfs_forget(w->source_disk);
     w->source = open_store(w, w->source_disk, &w->source_state, NULL);
+    begin_epoch(w->source);
     w->ahead_count = 0;
 }
 
@@ -546,6 +560,7 @@ static void check_use(struct work *w, struct memory_vfs *image, sk_store *store,
                           .time_ms = UINT32_MAX,
                           .parts = &part,
                           .part_count = 1};
+    if (w->follows) begin_epoch(store); /* from now on it is nobody's follower */
     power_ok(sk_store_append(store, &a, 1, false, &span), "append after a cut");
     power_ok(sk_store_flush(store), "flush after a cut");
     sk_store_close(store);

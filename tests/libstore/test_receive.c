@@ -75,6 +75,33 @@ START_TEST(a_log_that_receives_takes_nothing_of_its_own)
 }
 END_TEST
 
+/* The roles change: who followed begins an epoch, writes, and is followed. */
+START_TEST(a_follower_may_become_a_source)
+{
+    struct sk_span span;
+    for (uint32_t epoch = 1; epoch <= 6; epoch++) {
+        ck_ok(sk_store_begin_epoch(pair.source.store, epoch, epoch, &span));
+        pair_fill(&pair, epoch * SEGMENT);
+        ck_ok(sk_store_flush(pair.source.store));
+        pair_feed(&pair, UINT64_MAX, 3000);
+        pair_check_equal(&pair);
+        struct toy_room room = pair.source; /* their owners' states are equal: exchange the rest */
+        struct memory_vfs *disk = pair.disks[0];
+        uint64_t next[64];
+        memcpy(next, room.next, sizeof next);
+        pair.source.store = pair.follower.store;
+        pair.follower.store = room.store;
+        pair.source.store->options.fold.owner = &pair.source.state;
+        pair.follower.store->options.fold.owner = &pair.follower.state;
+        pair.disks[0] = pair.disks[1];
+        pair.disks[1] = disk;
+        memcpy(pair.source.next, next, sizeof next);
+    }
+    toy_check_queues(&pair.source);
+    toy_check_queues(&pair.follower);
+}
+END_TEST
+
 START_TEST(a_queue_number_may_be_used_again)
 {
     for (int i = 0; i < 5; i++) toy_put(&pair.source, 7, 20);
@@ -273,18 +300,20 @@ END_TEST
 
 START_TEST(a_full_disk_refuses_and_later_takes_it)
 {
+    uint64_t from = toy_put(&pair.source, 1, 700).end;
+    pair_feed(&pair, UINT64_MAX, 0);
     memory_vfs_limit(pair.disks[1], memory_vfs_used(pair.disks[1]));
     while (sk_store_tail(pair.source.store) < SEGMENT) toy_put(&pair.source, 1, 700);
     sk_stream *stream = NULL;
     struct sk_stream_slice slice;
-    ck_ok(sk_stream_open(pair.source.store, HEADER, NULL, &stream));
+    ck_ok(sk_stream_open(pair.source.store, from, NULL, &stream));
     ck_ok(sk_stream_next(stream, UINT64_MAX, &slice));
     remember();
-    struct sk_status s = receive(HEADER, slice.bytes.data, slice.bytes.len);
+    struct sk_status s = receive(from, slice.bytes.data, slice.bytes.len);
     ck_assert_msg(s.code == SK_FULL, "%s", sk_status_text(&s)); /* for what follows the pad */
     check_unchanged("a full disk");
     memory_vfs_limit(pair.disks[1], 0);
-    ck_ok(receive(HEADER, slice.bytes.data, slice.bytes.len));
+    ck_ok(receive(from, slice.bytes.data, slice.bytes.len));
     sk_unpin(slice.pin);
     sk_stream_close(stream);
     pair_feed(&pair, UINT64_MAX, 0);
@@ -319,6 +348,7 @@ static Suite *receive_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_follower_is_the_source_again);
     tcase_add_test(tc, a_log_that_receives_takes_nothing_of_its_own);
+    tcase_add_test(tc, a_follower_may_become_a_source);
     tcase_add_test(tc, a_queue_number_may_be_used_again);
     tcase_add_test(tc, every_wrong_bit_is_refused);
     tcase_add_test(tc, a_pad_is_checked_as_well);

@@ -97,6 +97,30 @@ START_TEST(slices_are_the_bytes_of_the_log)
 }
 END_TEST
 
+START_TEST(a_slice_is_of_one_epoch)
+{
+    struct sk_span begins[3];
+    for (uint32_t epoch = 1; epoch <= 3; epoch++) {
+        ck_ok(sk_store_begin_epoch(pair.source.store, epoch, epoch, &begins[epoch - 1]));
+        for (int i = 0; i < 4; i++) toy_put(&pair.source, 1, 100);
+    }
+    open_at(sk_store_begin(pair.source.store), 0, 0);
+    for (uint32_t epoch = 1; epoch <= 3; epoch++) {
+        ck_assert(take(UINT64_MAX));
+        ck_assert_uint_eq(slice.epoch, epoch);
+        ck_assert_uint_eq(slice.span.begin, begins[epoch - 1].begin);
+        sk_unpin(slice.pin);
+    }
+    ck_assert(!take(UINT64_MAX));
+    pair_feed(&pair, UINT64_MAX, 0);
+    pair_check_equal(&pair);
+    uint64_t position;
+    ck_assert_uint_eq(sk_store_epoch(pair.follower.store), 3);
+    ck_assert(sk_store_epoch_start(pair.follower.store, 2, &position));
+    ck_assert_uint_eq(position, begins[1].begin);
+}
+END_TEST
+
 /* Every rest that a segment can end with: a pad of every size, or no room for one. */
 START_TEST(a_segment_may_end_in_every_way)
 {
@@ -311,6 +335,7 @@ static Suite *stream_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, slices_are_the_bytes_of_the_log);
+    tcase_add_test(tc, a_slice_is_of_one_epoch);
     tcase_add_test(tc, a_segment_may_end_in_every_way);
     tcase_add_test(tc, at_the_limit_there_is_nothing_and_the_gate_tells_when);
     tcase_add_test(tc, it_begins_only_where_a_frame_does);

@@ -85,13 +85,14 @@ uint64_t sk_stream_position(const sk_stream *stream);
  *
  * SK_CORRUPT: the bytes are not frames of this place in this store. SK_INVALID: they are, but do
  * not come next, or break a rule; the text says which. SK_FULL: no room, as for an urgent append.
- * SK_IO: the store has failed. Nothing is changed by a refusal. If the owner's fold refuses a
- * record, which replay would meet again, the store stops like one whose disk failed. Call
- * sk_store_publish after releasing the lock, as after an append.
+ * SK_IO: the store has failed. A refusal changes nothing (but for the note in the watermark that
+ * this node receives, before the first byte of it). If the owner's fold refuses a record, which
+ * replay would meet again, the store stops like one whose disk failed. Call sk_store_publish after
+ * releasing the lock, as after an append.
  *
- * A store that has received does not append (sk_store_append says SK_NOT_MASTER) before it has begun
- * an epoch of its own: (epoch, position) names one byte string for ever, and the epoch that was
- * received is another's. */
+ * A store that has received does not append (sk_store_append says SK_NOT_MASTER) before it has
+ * begun an epoch of its own: (epoch, position) names one byte string for ever, and the epoch that
+ * was received is another's. */
 SK_CHECKED struct sk_status sk_store_receive(sk_store *store, uint64_t position,
                                              struct sk_slice bytes, struct sk_span *out);
 
