@@ -17,6 +17,7 @@
 enum {
     DIRECT_BYTES = 16 * 1024,  /* larger parts are written from where they are */
     SCRATCH_KEEP = 512 * 1024, /* give back more than that */
+    RESERVE = 512,             /* the end of a segment while there is no next one */
 };
 
 /* --- laying out a batch ------------------------------------------------------------------ */
@@ -172,7 +173,9 @@ static struct sk_status next_segment(struct sk_commitlog *log) SK_REQUIRES(log->
 {
     if (log->spare) return SK_SUCCESS;
     atomic_fetch_add_explicit(&log->made_late, 1, memory_order_relaxed);
-    return create_segment(log, sk_segment_end(log->active), &log->spare);
+    SK_TRY(create_segment(log, sk_segment_end(log->active), &log->spare));
+    atomic_store_explicit(&log->has_spare, true, memory_order_relaxed);
+    return SK_SUCCESS;
 }
 
 /* Its beginning is claimed before anyone can find the segment: a tail at the very end of the last
@@ -203,6 +206,24 @@ static struct sk_status write_pad(struct sk_commitlog *log, uint64_t rest)
     return write_at_tail(log, &part, 1, sizeof header);
 }
 
+/* Go on in the next segment, which is there. */
+static void enter_next(struct sk_commitlog *log) SK_REQUIRES(log->create_lock)
+{
+    struct sk_segment *next = log->spare;
+    log->spare = NULL;
+    atomic_store_explicit(&log->has_spare, false, memory_order_relaxed);
+    sk_commitlog_activate(log, next);
+    atomic_store_explicit(&log->tail, next->base + SK_HEADER_BYTES, memory_order_release);
+}
+
+static struct sk_status have_next(struct sk_commitlog *log)
+{
+    sk_mutex_lock(&log->create_lock);
+    struct sk_status s = next_segment(log);
+    sk_mutex_unlock(&log->create_lock);
+    return s;
+}
+
 /* Close the active segment with a pad and go on in the next. */
 static struct sk_status roll(struct sk_commitlog *log)
 {
@@ -210,13 +231,7 @@ static struct sk_status roll(struct sk_commitlog *log)
     struct sk_status s = next_segment(log);
     uint64_t rest = sk_segment_end(log->active) - sk_commitlog_tail(log);
     if (sk_ok(s) && rest >= SK_RECORD_HEADER) s = write_pad(log, rest);
-    if (sk_ok(s)) {
-        struct sk_segment *next = log->spare;
-        log->spare = NULL;
-        atomic_store_explicit(&log->has_spare, false, memory_order_relaxed);
-        sk_commitlog_activate(log, next);
-        atomic_store_explicit(&log->tail, next->base + SK_HEADER_BYTES, memory_order_release);
-    }
+    if (sk_ok(s)) enter_next(log);
     sk_mutex_unlock(&log->create_lock);
     return s;
 }
@@ -232,19 +247,27 @@ struct sk_status sk_commitlog_create(struct sk_commitlog *log)
     return SK_SUCCESS;
 }
 
-/* --- append ------------------------------------------------------------------------------------
- */
+/* --- append ----------------------------------------------------------------------------------- */
+
+/* On a disk that is full to the last byte, a BEGIN is what makes room again, and needs some itself:
+ * it alone may use the end of a segment that cannot be followed by another one. */
+static struct sk_status make_room(struct sk_commitlog *log, uint64_t room, bool is_begin)
+{
+    uint64_t left = sk_segment_end(log->active) - sk_commitlog_tail(log);
+    if (left < room) return roll(log);
+    return is_begin || left >= room + RESERVE ? SK_SUCCESS : have_next(log);
+}
 
 static struct sk_status append_in(struct sk_commitlog *log, uint32_t epoch,
                                   const struct sk_append *records, size_t count,
                                   struct sk_span *spans)
 {
-    struct layout l;
+    struct layout l = {0};
     SK_TRY(lay_out(records, count, &l));
     if (l.room > log->segment_bytes - SK_HEADER_BYTES)
         return sk_error(SK_INVALID, "a batch of %" PRIu64 " bytes does not fit in a segment",
                         l.room);
-    if (sk_commitlog_tail(log) + l.room > sk_segment_end(log->active)) SK_TRY(roll(log));
+    SK_TRY(make_room(log, l.room, records[0].kind == SK_KIND_BEGIN));
 
     struct gather g = {.scratch = &log->scratch, .parts = log->parts};
     log->scratch.len = 0;
@@ -276,8 +299,36 @@ struct sk_status sk_commitlog_append_in(struct sk_commitlog *log, uint32_t epoch
     return SK_SUCCESS;
 }
 
-/* --- sync ---------------------------------------------------------------------------------------
- */
+static struct sk_status write_frames(struct sk_commitlog *log, struct sk_slice frames)
+{
+    struct iovec part = {.iov_base = (void *)(uintptr_t)frames.data, .iov_len = frames.len};
+    return write_at_tail(log, &part, 1, frames.len);
+}
+
+/* The next segment is made first: a pad that is there has one behind it. */
+static struct sk_status write_and_close(struct sk_commitlog *log, struct sk_slice frames)
+{
+    sk_mutex_lock(&log->create_lock);
+    struct sk_status s = next_segment(log);
+    if (sk_ok(s)) s = write_frames(log, frames);
+    if (sk_ok(s)) enter_next(log);
+    sk_mutex_unlock(&log->create_lock);
+    return s;
+}
+
+struct sk_status sk_commitlog_append_frames(struct sk_commitlog *log, uint64_t position,
+                                            struct sk_slice frames, bool closes)
+{
+    if (position != sk_commitlog_tail(log)) SK_TRY(roll(log)); /* there is no room for a pad */
+    sk_assert(position == sk_commitlog_tail(log));
+    sk_assert(position + frames.len <= sk_segment_end(log->active));
+    if (closes) return write_and_close(log, frames);
+    SK_TRY(write_frames(log, frames));
+    atomic_store_explicit(&log->tail, position + frames.len, memory_order_release);
+    return SK_SUCCESS;
+}
+
+/* --- sync ------------------------------------------------------------------------------------- */
 
 /* One at a time, and none after one that failed: of two at once on one file the kernel tells only
  * one that it could not write, and the next one says yes to bytes that are gone. */
@@ -316,8 +367,7 @@ struct sk_status sk_commitlog_sync(struct sk_commitlog *log)
     return s;
 }
 
-/* --- working ahead -----------------------------------------------------------------------------
- */
+/* --- working ahead ---------------------------------------------------------------------------- */
 
 /* The place up to which zeros should lie ready. */
 static uint64_t zero_goal(const struct sk_commitlog *log)

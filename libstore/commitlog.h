@@ -104,6 +104,12 @@ SK_CHECKED struct sk_status sk_commitlog_append_in(struct sk_commitlog *log, uin
                                                    const struct sk_append *record,
                                                    struct sk_span *span);
 
+/* Append the frames of another log with this store's id, which are found valid, at `position`: the
+ * tail, or the next segment's first place when the tail's segment has no room for a header. With
+ * `closes` the last of them is a pad, and the next segment is opened, too. On failure as above. */
+SK_CHECKED struct sk_status sk_commitlog_append_frames(struct sk_commitlog *log, uint64_t position,
+                                                       struct sk_slice frames, bool closes);
+
 /* Make everything up to the present tail durable. After an error never call it again. */
 SK_CHECKED struct sk_status sk_commitlog_sync(struct sk_commitlog *log);
 
@@ -127,10 +133,12 @@ void sk_commitlog_retry(struct sk_commitlog *log);
 /* Is there such work? Cheap; asked after each append. */
 bool sk_commitlog_wants_prepare(const struct sk_commitlog *log);
 
+/* The base of the active segment, for other threads than the writer's. */
+uint64_t sk_commitlog_last_base(struct sk_commitlog *log);
 /* The segment that holds `position`, held for the caller; NULL if there is none. */
 struct sk_segment *sk_commitlog_pin(struct sk_commitlog *log, uint64_t position);
 
-/* Delete the oldest segment; SK_NOT_FOUND: only the active one is left. */
+/* Delete the oldest segment; SK_NOT_FOUND: only the active one is left. One caller at a time. */
 SK_CHECKED struct sk_status sk_commitlog_drop_oldest(struct sk_commitlog *log);
 
 static inline uint64_t sk_commitlog_tail(const struct sk_commitlog *log)
@@ -150,6 +158,16 @@ static inline uint64_t sk_commitlog_begin(const struct sk_commitlog *log)
 static inline uint64_t sk_commitlog_base(const struct sk_commitlog *log, uint64_t position)
 {
     return position - position % log->segment_bytes;
+}
+
+/* Where a frame after `position`, which is the end of one, stands: there, or, when its segment has
+ * no room for another header, at the next one's first place. */
+static inline uint64_t sk_commitlog_place(const struct sk_commitlog *log, uint64_t position)
+{
+    uint64_t base = sk_commitlog_base(log, position), into = position - base;
+    if (log->segment_bytes - into < SK_RECORD_HEADER)
+        return base + log->segment_bytes + SK_HEADER_BYTES;
+    return into < SK_HEADER_BYTES ? base + SK_HEADER_BYTES : position;
 }
 
 /* --- walking --------------------------------------------------------------------------- */

@@ -101,6 +101,14 @@ struct sk_segment *sk_commitlog_pin(struct sk_commitlog *log, uint64_t position)
     return found;
 }
 
+uint64_t sk_commitlog_last_base(struct sk_commitlog *log)
+{
+    sk_mutex_lock(&log->lock);
+    uint64_t base = log->segments[log->count - 1]->base;
+    sk_mutex_unlock(&log->lock);
+    return base;
+}
+
 struct sk_walk sk_walk_from(struct sk_commitlog *log, uint64_t position, uint64_t limit)
 {
     if (limit > log->limit) limit = log->limit;
@@ -236,20 +244,22 @@ struct sk_status sk_commitlog_truncate(struct sk_commitlog *log, uint64_t tail)
     return sk_while(status, "cut the log at %" PRIu64, tail);
 }
 
+/* The file first: one that cannot be removed stays in the row, and the next try begins with it, so
+ * that there is never a gap. */
 struct sk_status sk_commitlog_drop_oldest(struct sk_commitlog *log)
 {
     sk_mutex_lock(&log->lock);
     struct sk_segment *oldest = log->count > 1 ? log->segments[0] : NULL;
-    if (oldest) {
-        log->count--;
-        memmove(log->segments, log->segments + 1, log->count * sizeof *log->segments);
-        if (log->sealed) log->sealed--;
-        atomic_store_explicit(&log->begin, log->segments[0]->base + SK_HEADER_BYTES,
-                              memory_order_release);
-    }
     sk_mutex_unlock(&log->lock);
     if (!oldest) return sk_error(SK_NOT_FOUND, "only the active segment is left");
-    uint64_t base = oldest->base;
+    SK_TRY(remove_file(log, oldest->base));
+    sk_mutex_lock(&log->lock);
+    log->count--;
+    memmove(log->segments, log->segments + 1, log->count * sizeof *log->segments);
+    if (log->sealed) log->sealed--;
+    atomic_store_explicit(&log->begin, log->segments[0]->base + SK_HEADER_BYTES,
+                          memory_order_release);
+    sk_mutex_unlock(&log->lock);
     sk_segment_unref(oldest);
-    return remove_file(log, base);
+    return SK_SUCCESS;
 }

@@ -8,7 +8,8 @@
  *  24   8  position: the segment's base, or what the snapshot covers
  *  32  16  two sizes: segment bytes and 0; or the owner's and the store's bytes of a snapshot
  *  48   8  reach: a snapshot speaks of nothing at or above this position; 0 in other files
- *  56   .  zero */
+ *  56   8  where the log begins, as recorded; 0 in other files
+ *  64   .  zero */
 #include "header.h"
 
 #include <inttypes.h>
@@ -28,6 +29,7 @@ void sk_header_encode(const struct sk_header *h, uint8_t out[SK_HEADER_BYTES])
     sk_put_u64(out + 32, h->sizes[0]);
     sk_put_u64(out + 40, h->sizes[1]);
     sk_put_u64(out + 48, h->reach);
+    sk_put_u64(out + 56, h->begin);
     sk_put_u32(out, sk_crc32c(0, out + 4, SK_HEADER_BYTES - 4));
 }
 
@@ -56,6 +58,7 @@ struct sk_status sk_header_parse(const uint8_t page[SK_HEADER_BYTES], enum sk_he
         .position = sk_get_u64(page + 24),
         .sizes = {sk_get_u64(page + 32), sk_get_u64(page + 40)},
         .reach = sk_get_u64(page + 48),
+        .begin = sk_get_u64(page + 56),
     };
     return SK_SUCCESS;
 }

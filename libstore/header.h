@@ -27,6 +27,7 @@ struct sk_header {
     uint64_t position; /* base of a segment, position of a snapshot, 0 */
     uint64_t sizes[2]; /* log, identity: segment bytes; snapshot: owner's and store's bytes */
     uint64_t reach;    /* snapshot: nothing in it speaks of anything at or above this position */
+    uint64_t begin;    /* snapshot: the log's recorded beginning */
 };
 
 void sk_header_encode(const struct sk_header *header, uint8_t out[SK_HEADER_BYTES]);

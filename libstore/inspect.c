@@ -30,6 +30,7 @@ struct inspection {
     uint64_t durable;
     uint64_t snapshot; /* newest valid one; 0: none */
     uint64_t tail;     /* where the next opening ends the log */
+    uint64_t begin;    /* where the log begins, as recorded */
     /* Its table, and then what a start would add to it; NULL: nothing to compare with. */
     sk_index *index;
     struct sk_epochs table;  /* of it, too */
@@ -64,7 +65,8 @@ static void tell_segment(struct inspection *in, bool is_error, uint64_t position
 
 static struct sk_status begin(struct inspection *in, const char *dir, struct sk_vfs *vfs)
 {
-    *in = (struct inspection){.vfs = vfs ? vfs : sk_vfs_real(), .lock_fd = -1};
+    *in = (struct inspection){
+        .vfs = vfs ? vfs : sk_vfs_real(), .lock_fd = -1, .begin = SK_HEADER_BYTES};
     sk_epochs_init(&in->table);
     sk_epochs_init(&in->epochs);
     sk_store_paths_init(&in->paths, dir);
@@ -95,8 +97,7 @@ static void end(struct inspection *in)
     sk_store_paths_done(&in->paths);
 }
 
-/* --- watermark and snapshots ---------------------------------------------------------------------
- */
+/* --- watermark and snapshots ------------------------------------------------------------------ */
 
 static void check_mark(struct inspection *in)
 {
@@ -157,14 +158,15 @@ static void check_snapshot(struct inspection *in, uint64_t position)
     char file[SK_DISK_PATH];
     sk_disk_name(file, in->paths.snapshot, position, ".snap");
     struct sk_buffer body = {0};
-    uint64_t owner_bytes = 0;
+    uint64_t owner_bytes = 0, begin = 0;
     struct sk_status s = sk_snapshot_read(in->vfs, in->paths.snapshot, in->identity.store_id,
-                                          position, &body, &owner_bytes);
+                                          position, &body, &owner_bytes, &begin);
     in->result.snapshots++;
     if (!sk_ok(s)) {
         tell(in, true, file, position, "%s", sk_status_text(&s));
     } else if (in->snapshot == 0) {
         in->snapshot = position;
+        in->begin = begin;
         if (position > in->durable) in->durable = position;
         adopt_tables(in, file, &body, owner_bytes);
     }
@@ -288,6 +290,13 @@ static void check_epoch(struct inspection *in, const struct sk_record *r)
     sk_epochs_enter(&in->epochs, r->epoch);
 }
 
+static void note_begin(struct inspection *in, const struct sk_record *r)
+{
+    if (r->kind != SK_KIND_BEGIN || r->span.begin >= in->tail) return;
+    uint64_t place = sk_begin_read(r->payload);
+    if (place > in->begin) in->begin = place;
+}
+
 /* Count and check the good records from `from`; returns where they end. */
 static uint64_t check_run(struct inspection *in, uint64_t from, const char **why)
 {
@@ -299,6 +308,7 @@ static uint64_t check_run(struct inspection *in, uint64_t from, const char **why
         in->result.records++;
         in->result.bytes += record.span.end - record.span.begin;
         check_epoch(in, &record);
+        note_begin(in, &record);
         check_entry(in, &record);
         check_order(in, &record);
     }
@@ -314,6 +324,13 @@ static void check_end(struct inspection *in, uint64_t at, const struct sk_end *e
         tell_segment(in, false, end->tail, "a torn tail, which the next opening cuts",
                      end->garbage_end - end->tail);
     }
+}
+
+static void check_begin(struct inspection *in)
+{
+    struct sk_status s = sk_begin_check(in->paths.log, in->log.segments[0]->base, in->begin,
+                                        in->log.segment_bytes);
+    if (!sk_ok(s)) tell(in, true, in->paths.log, 0, "%s", sk_status_text(&s));
 }
 
 static void check_records(struct inspection *in)
@@ -354,10 +371,12 @@ struct sk_status sk_store_verify(const char *dir, struct sk_vfs *vfs, sk_verify_
         check_mark(&in);
         s = check_snapshots(&in);
     }
-    if (sk_ok(s) && in.log.count)
+    if (sk_ok(s) && in.log.count) {
         check_records(&in);
-    else if (sk_ok(s) && in.durable)
+        check_begin(&in);
+    } else if (sk_ok(s) && in.durable) {
         tell(&in, true, in.paths.log, 0, "there is no log, but records were durable");
+    }
     if (sk_ok(s) && in.result.errors)
         s = sk_error(SK_CORRUPT, "'%s': %" PRIu64 " errors", dir, in.result.errors);
     if (out) *out = in.result;

@@ -135,8 +135,7 @@ struct sk_status sk_store_lock_dir(struct sk_vfs *vfs, const struct sk_store_pat
     return SK_SUCCESS;
 }
 
-/* --- identity ------------------------------------------------------------------------------------
- */
+/* --- identity --------------------------------------------------------------------------------- */
 
 struct sk_status sk_store_read_identity(struct sk_vfs *vfs, const struct sk_store_paths *paths,
                                         struct sk_header *out)
@@ -258,6 +257,8 @@ static sk_store *new_store(struct sk_store_options options)
     atomic_init(&store->flush_time, 8 * 20 * SK_QUICK_FLUSH_US); /* show first that you are quick */
     sk_mutex_init(&store->snapshot_lock);
     sk_epochs_init(&store->epochs);
+    sk_log_streams_init(&store->streams);
+    atomic_init(&store->begin.place, SK_HEADER_BYTES);
     init_sleeper(&store->flusher);
     init_sleeper(&store->helper);
     init_sleeper(&store->janitor);
@@ -284,6 +285,7 @@ void sk_store_leave(sk_store *store) /* whoever still holds a pin keeps its segm
     done_sleeper(&store->janitor);
     sk_mutex_done(&store->fail_lock);
     sk_mutex_done(&store->snapshot_lock);
+    sk_log_streams_done(&store->streams);
     sk_store_paths_done(&store->paths);
     free(store);
 }

@@ -83,14 +83,17 @@ static struct sk_status load_newest(sk_store *store, const uint64_t *positions, 
     *position = 0;
     while (count-- > 0) {
         struct sk_buffer body = {0};
-        uint64_t owner_bytes = 0;
+        uint64_t owner_bytes = 0, begin = 0;
         struct sk_status s = sk_snapshot_read(store->vfs, store->paths.snapshot, store->store_id,
-                                              positions[count], &body, &owner_bytes);
+                                              positions[count], &body, &owner_bytes, &begin);
+        if (sk_ok(s) && !sk_begin_is_place(store, begin, positions[count]))
+            s = sk_error(SK_CORRUPT, "its beginning of the log, %" PRIu64 ", is none", begin);
         bool whole = sk_ok(s);
         if (whole) s = load_snapshot(store, positions[count], &body, owner_bytes);
         sk_buffer_done(&body);
         if (whole) {
             *position = positions[count];
+            atomic_store(&store->begin.place, begin);
             store->older_position = count ? positions[count - 1] : 0;
             return sk_while(s, "load the snapshot at %" PRIu64, positions[count]);
         }
@@ -139,8 +142,7 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
     return SK_SUCCESS;
 }
 
-/* --- finding the end ---------------------------------------------------------------------------
- */
+/* --- finding the end -------------------------------------------------------------------------- */
 
 /* Something stands at byte `at` behind the end. */
 static void look_at(struct sk_commitlog *log, struct sk_segment *s, uint64_t at, struct sk_end *end)
@@ -266,8 +268,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* --- replay --------------------------------------------------------------------------------------
- */
+/* --- replay ----------------------------------------------------------------------------------- */
 
 static struct sk_status replay_one(sk_store *store, const struct sk_record *record)
 {
@@ -277,6 +278,7 @@ static struct sk_status replay_one(sk_store *store, const struct sk_record *reco
                         "queue %u: offset %" PRIu64 " at position %" PRIu64
                         " does not follow the one before",
                         record->queue, record->offset, record->span.begin);
+    if (record->kind == SK_KIND_BEGIN) SK_TRY(sk_begin_note(store, record));
     const struct sk_fold *fold = &store->options.fold;
     return fold->apply ? fold->apply(fold->owner, record) : SK_SUCCESS;
 }
@@ -381,6 +383,8 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
     uint64_t durable = larger(larger(mark->flushed, snapshot), end.proven);
     SK_TRY(sk_end_check(&store->log, &end, durable));
     SK_TRY(replay(store, from, end.tail, out));
+    SK_TRY(sk_begin_check(store->paths.log, store->log.segments[0]->base,
+                          atomic_load(&store->begin.place), store->segment_bytes));
     return settle(store, durable, &end, out);
 }
 
@@ -394,6 +398,7 @@ struct sk_status sk_store_recover(sk_store *store, struct sk_recovery *out)
         SK_TRY(recover_log(store, snapshot, out));
     store->writes =
         sk_epochs_current(&store->epochs) == 0 && store->watermark.own_from != SK_OWN_NONE;
+    if (!store->options.settled) sk_begin_delete(store); /* a stop came in between */
     out->snapshot_position = snapshot;
     out->begin = sk_commitlog_begin(&store->log);
     out->tail = sk_commitlog_tail(&store->log);

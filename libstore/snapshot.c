@@ -35,14 +35,16 @@ static void put_sums(struct sk_buffer *out, uint64_t position, struct sk_slice b
 }
 
 struct sk_status sk_snapshot_write(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
-                                   uint64_t position, struct sk_slice body, uint64_t owner_bytes)
+                                   uint64_t position, struct sk_slice body, uint64_t owner_bytes,
+                                   uint64_t begin)
 {
     uint8_t page[SK_HEADER_BYTES];
     sk_header_encode(&(struct sk_header){.magic = SK_MAGIC_SNAPSHOT,
                                          .store_id = store_id,
                                          .position = position,
                                          .sizes = {owner_bytes, body.len - owner_bytes},
-                                         .reach = position},
+                                         .reach = position,
+                                         .begin = begin},
                      page);
     struct sk_buffer sums = {0};
     put_sums(&sums, position, body);
@@ -73,7 +75,7 @@ static struct sk_status check(struct sk_slice body, const uint8_t *sums, size_t 
 
 static struct sk_status read_body(struct sk_vfs *vfs, int fd, uint64_t file_bytes,
                                   uint64_t store_id, uint64_t position, struct sk_buffer *out,
-                                  uint64_t *owner_bytes)
+                                  uint64_t *owner_bytes, uint64_t *begin)
 {
     struct sk_header h;
     SK_TRY(sk_header_read(vfs, fd, SK_MAGIC_SNAPSHOT, store_id, position, &h));
@@ -90,11 +92,13 @@ static struct sk_status read_body(struct sk_vfs *vfs, int fd, uint64_t file_byte
     SK_TRY(check(sk_slice_of(at, (size_t)len), at + len, (size_t)sum_count, position));
     out->len += (size_t)len;
     *owner_bytes = h.sizes[0];
+    *begin = h.begin;
     return SK_SUCCESS;
 }
 
 struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
-                                  uint64_t position, struct sk_buffer *body, uint64_t *owner_bytes)
+                                  uint64_t position, struct sk_buffer *body, uint64_t *owner_bytes,
+                                  uint64_t *begin)
 {
     char path[SK_DISK_PATH];
     sk_disk_name(path, dir, position, ".snap");
@@ -102,7 +106,8 @@ struct sk_status sk_snapshot_read(struct sk_vfs *vfs, const char *dir, uint64_t 
     int fd = -1, err = vfs->stat(vfs, path, &stat);
     if (err < 0) return sk_errno(-err, "stat '%s'", path);
     SK_TRY(sk_disk_open(vfs, path, SK_VFS_READ, &fd));
-    struct sk_status s = read_body(vfs, fd, stat.bytes, store_id, position, body, owner_bytes);
+    struct sk_status s =
+        read_body(vfs, fd, stat.bytes, store_id, position, body, owner_bytes, begin);
     sk_disk_close(vfs, fd);
     return sk_while(s, "snapshot '%s'", path);
 }

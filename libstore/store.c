@@ -91,7 +91,7 @@ static struct sk_status may_append(sk_store *store, size_t count, bool urgent)
 }
 
 /* What an append of so many records that succeeded leaves to do. */
-static void appended(sk_store *store, size_t count, uint64_t bytes)
+void sk_store_appended(sk_store *store, size_t count, uint64_t bytes)
 {
     atomic_fetch_add_explicit(&store->appended_records, count, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->appended_bytes, bytes, memory_order_relaxed);
@@ -102,7 +102,7 @@ static void appended(sk_store *store, size_t count, uint64_t bytes)
 }
 
 /* What to say of one that did not. */
-static struct sk_status not_appended(sk_store *store, struct sk_status s)
+struct sk_status sk_store_append_failed(sk_store *store, struct sk_status s)
 {
     if (store->log.broken) sk_store_mark_failed(store, s);
     if (s.code != SK_FULL) return s;
@@ -124,10 +124,10 @@ struct sk_status sk_store_append(sk_store *store, const struct sk_append *record
     struct sk_status s = sk_commitlog_append(&store->log, records, count, spans);
     if (!sk_ok(s)) {
         sk_index_unclaim(store->index, records, count);
-        return not_appended(store, s);
+        return sk_store_append_failed(store, s);
     }
     sk_index_add_batch(store->index, records, spans, count);
-    appended(store, count, spans[count - 1].end - spans[0].begin);
+    sk_store_appended(store, count, spans[count - 1].end - spans[0].begin);
     return SK_SUCCESS;
 }
 
@@ -142,8 +142,8 @@ struct sk_status sk_store_append_own(sk_store *store, uint8_t kind, uint32_t epo
                                .parts = &payload,
                                .part_count = 1};
     struct sk_status s = sk_commitlog_append_in(&store->log, epoch, &record, span);
-    if (!sk_ok(s)) return not_appended(store, s);
-    appended(store, 1, span->end - span->begin);
+    if (!sk_ok(s)) return sk_store_append_failed(store, s);
+    sk_store_appended(store, 1, span->end - span->begin);
     return SK_SUCCESS;
 }
 
@@ -366,5 +366,7 @@ struct sk_store_stats sk_store_stats(sk_store *store)
         .flushed = sk_commitlog_flushed(&store->log),
         .disk_used_percent = atomic_load(&store->disk_used_percent),
         .refusing = sk_store_is_full(store),
+        .streams_lost = atomic_load(&store->streams.lost),
+        .needs_passed = atomic_load(&store->begin.needs_passed),
     };
 }

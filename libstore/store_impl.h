@@ -11,6 +11,8 @@
 #include "index.h"
 #include "store/store.h"
 #include "store/vfs.h"
+#include "begin.h"
+#include "stream_impl.h"
 #include "watermark.h"
 
 /* A thread that sleeps until it is poked or its time has come. */
@@ -44,7 +46,7 @@ struct sk_store {
     bool ended_cut; /* opening the directory ended a cut that was under way */
     sk_index *index;
     struct sk_epochs epochs;
-    bool writes; /* this process may: it began the present epoch, or there was none; the writer's */
+    bool writes; /* this process may: it began the present epoch, or there was none; owner's lock */
     sk_gate *tail_gate, *flushed_gate;
     _Atomic uint64_t flush_time; /* store.c's: what flushes take of late */
 
@@ -52,6 +54,9 @@ struct sk_store {
     struct sk_mutex fail_lock;
     struct sk_status why; /* guarded by fail_lock, written once */
     bool announced;       /* guarded by fail_lock */
+
+    struct sk_begin begin;
+    struct sk_log_streams streams;
 
     struct sk_mutex snapshot_lock;      /* one snapshot or retention at a time */
     _Atomic uint64_t snapshot_position; /* of the newest */
@@ -103,6 +108,10 @@ SK_CHECKED struct sk_status sk_store_follow_epoch(sk_store *store, const struct 
 
 /* truncate.c: if a cut is under way, end it. Before anything else is read of log and snapshots. */
 SK_CHECKED struct sk_status sk_store_end_cut(sk_store *store);
+
+/* store.c: what follows an append that went well, or did not. */
+void sk_store_appended(sk_store *store, size_t count, uint64_t bytes);
+SK_CHECKED struct sk_status sk_store_append_failed(sk_store *store, struct sk_status why);
 
 /* retain.c */
 void sk_store_look_at_disk(sk_store *store);

@@ -90,27 +90,52 @@ static struct sk_status is_void(sk_store *store, uint64_t snapshot, uint64_t pos
     return s.code == SK_CORRUPT ? SK_SUCCESS : s;
 }
 
-static struct sk_status is_whole(sk_store *store, uint64_t snapshot, bool *out)
+struct usable { /* the newest snapshot that the state could be told from */
+    bool found;
+    uint64_t position, begin;
+};
+
+static struct sk_status is_whole(sk_store *store, uint64_t snapshot, struct usable *out)
 {
     struct sk_buffer body = {0};
-    uint64_t owner_bytes;
+    uint64_t owner_bytes, begin = 0;
     struct sk_status s = sk_snapshot_read(store->vfs, store->paths.snapshot, store->store_id,
-                                          snapshot, &body, &owner_bytes);
+                                          snapshot, &body, &owner_bytes, &begin);
     sk_buffer_done(&body);
-    *out = sk_ok(s);
+    *out = (struct usable){sk_ok(s), snapshot, begin};
     return s.code == SK_CORRUPT ? SK_SUCCESS : s;
 }
 
 static struct sk_status find_usable(sk_store *store, const uint64_t *list, size_t count,
-                                    uint64_t position, bool *found)
+                                    uint64_t position, struct usable *out)
 {
-    *found = false;
-    while (!*found && count-- > 0) {
+    *out = (struct usable){.found = false};
+    while (!out->found && count-- > 0) {
         bool gone;
         SK_TRY(is_void(store, list[count], position, &gone));
-        if (!gone) SK_TRY(is_whole(store, list[count], found));
+        if (!gone) SK_TRY(is_whole(store, list[count], out));
     }
     return SK_SUCCESS;
+}
+
+/* The record that says where the log begins must stay, or the next opening would miss a file. */
+static struct sk_status check_begin(sk_store *store, struct usable from, uint64_t position)
+{
+    uint64_t begin = from.begin, base = store->log.segments[0]->base;
+    struct sk_walk walk = sk_walk_from(&store->log, from.position, position);
+    struct sk_frame frame;
+    uint64_t at;
+    const char *why;
+    while (sk_walk_next(&walk, &frame, &at, &why) == SK_FRAME_VALID)
+        if (frame.kind == SK_KIND_BEGIN && sk_begin_read(frame.payload) > begin)
+            begin = sk_begin_read(frame.payload);
+    sk_walk_done(&walk);
+    if (base < begin) return SK_SUCCESS;
+    return sk_error(SK_INVALID,
+                    "the log was let go below position %" PRIu64
+                    " by a record that lies above %" PRIu64
+                    ": it cannot be cut there; nothing was changed",
+                    base + SK_HEADER_BYTES, position);
 }
 
 /* The state must be told from something that stays. */
@@ -120,11 +145,11 @@ static struct sk_status check_snapshots(sk_store *store, uint64_t position)
     uint64_t *list = NULL;
     size_t count = 0;
     SK_TRY(sk_disk_list(store->vfs, store->paths.snapshot, ".snap", false, &list, &count));
-    bool found;
-    struct sk_status s = find_usable(store, list, count, position, &found);
+    struct usable from;
+    struct sk_status s = find_usable(store, list, count, position, &from);
     free(list);
     SK_TRY(s);
-    if (found) return SK_SUCCESS;
+    if (from.found) return check_begin(store, from, position);
     return sk_error(SK_INVALID,
                     "there is no whole snapshot of position %" PRIu64
                     " or before, and the log begins at %" PRIu64

@@ -17,6 +17,7 @@ powercut | 4 min  | the power cut at every operation, every image that the sync 
 faults   | 6 min  | every disk call fails once, in every way it can, through every workload of store and broker
 rot      | 4 min  | every bit of a small store flipped; blocks, files and directories of the wrong kind
 kill9    | 25 min | 200 rounds of kill -9 under load: nothing acknowledged is lost, no offset is reused
+pair     | 2 min  | 200 rounds of two stores, one streaming into the other, both killed -9: a prefix each time
 model    | 2 min  | the state machine against a naive model: 1,000,000 operations, and 500,000 that nobody saw before
 mutants  | 10 min | small bugs, one after the other: every one is caught by the suites that are there for it
 fuzz     | 60 min | every fuzz target, FUZZ_SECONDS (600) each: nothing breaks, leaks or grows
@@ -38,10 +39,11 @@ build_optimized() {
 
 prove_faults() {
     build asan
-    build_optimized test.libstore.fault test.libstore.fault_every
+    build_optimized test.libstore.fault test.libstore.fault_every test.libstore.fault_follow
     build/optimized/tests/test.libstore.fault
     {
         SKUA_PROVE=1 build/optimized/tests/test.libstore.fault_every
+        SKUA_PROVE=1 build/optimized/tests/test.libstore.fault_follow
         SKUA_PROVE=1 build/asan/tests/test.services.broker.faults
         python3 tests/process/full_disk.py build/asan/bin
     } | tee build/proof/faults.counted
@@ -67,6 +69,11 @@ prove_kill9() {
     scripts/bench.sh --only start --repetitions 9 || echo "start to first ack: not measured, or above its target"
     build asan
     python3 tests/process/kill9.py build/asan/bin build/asan/tests/workload 200 both
+}
+
+prove_pair() {
+    build_optimized pair_kill
+    build/optimized/tests/pair_kill 200 "$(date +%s)"
 }
 
 # Optimized programs, whatever the preset.

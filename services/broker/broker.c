@@ -139,7 +139,7 @@ struct sk_status sk_broker_open(const struct sk_broker_options *options, sk_brok
     if (sk_ok(status)) status = sk_routes_new(node, &broker->routes);
     if (!sk_ok(status)) {
         sk_broker_close(broker);
-        return sk_while(status, "open the broker on %s", node->config->data);
+        return sk_while(status, "open the broker on %s", options->config->data);
     }
     make_rooms(broker);
     sk_promise_on_wait(sk_ledger_promise(node->ledger), somebody_waits, broker);

@@ -36,6 +36,7 @@ OPTIONS = {
     "config": ["-max_len=2048"],
     "arguments": ["-max_len=1024"],
     "store": ["-max_len=2048"],
+    "store_receive": ["-max_len=2048"],
     "rpc_broker": SERVERS,
     "rpc_namesrv": SERVERS,
     "reflection": SERVERS,

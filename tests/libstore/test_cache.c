@@ -248,6 +248,7 @@ START_TEST(without_a_watermark_all_that_is_left_is_read_from_the_disk)
     open_room();
     fill(40 * MIB);
     ck_ok(sk_store_snapshot(room.store));
+    ck_ok(sk_begin_append(room.store, SEGMENT + SK_HEADER_BYTES));
     ck_ok(sk_commitlog_drop_oldest(&room.store->log));
     fill(1 * MIB);
     open_killed(blank_watermark);

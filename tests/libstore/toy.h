@@ -30,8 +30,10 @@ static inline void toy_apply(struct toy *t, const struct sk_record *r)
     t->sum = sk_crc32c(t->sum, r->payload.data, r->payload.len);
 }
 
+/* The store's own records come when the store likes; they are no part of the state. */
 static inline struct sk_status toy_on_apply(void *owner, const struct sk_record *r)
 {
+    if (r->kind > SK_KIND_OWNER_MOST) return SK_SUCCESS;
     toy_apply(owner, r);
     return SK_SUCCESS;
 }
@@ -123,6 +125,39 @@ static inline struct sk_span toy_put(struct toy_room *room, uint32_t queue, size
     ck_ok(toy_try_put(room, queue, len, &span));
     sk_store_publish(room->store);
     return span;
+}
+
+enum { TOY_BATCH = 8, TOY_BATCH_BYTES = 4096 };
+
+/* A batch of `count` records of `len` bytes, in the queues from `queue` on. */
+static inline struct sk_span toy_put_batch(struct toy_room *room, uint32_t queue, size_t count,
+                                           size_t len)
+{
+    static uint8_t bytes[TOY_BATCH][TOY_BATCH_BYTES];
+    struct sk_slice parts[TOY_BATCH];
+    struct sk_append batch[TOY_BATCH];
+    struct sk_span spans[TOY_BATCH];
+    for (size_t i = 0; i < count; i++) {
+        uint32_t q = (queue + (uint32_t)i) % 64;
+        uint64_t offset = room->next[q]++;
+        parts[i] = sk_slice_of(bytes[i], toy_payload(q, offset, len, bytes[i]));
+        batch[i] = (struct sk_append){.kind = 1,
+                                      .queue = q,
+                                      .offset = offset,
+                                      .tag_hash = (uint32_t)offset * 7,
+                                      .time_ms = 1000 + room->state.records * 10,
+                                      .parts = &parts[i],
+                                      .part_count = 1};
+    }
+    ck_ok(sk_store_append(room->store, batch, count, false, spans));
+    for (size_t i = 0; i < count; i++)
+        toy_apply(&room->state, &(struct sk_record){.kind = 1,
+                                                    .queue = batch[i].queue,
+                                                    .offset = batch[i].offset,
+                                                    .span = spans[i],
+                                                    .payload = parts[i]});
+    sk_store_publish(room->store);
+    return (struct sk_span){spans[0].begin, spans[count - 1].end};
 }
 
 /* Every record of every queue can be found and has the right bytes. */

@@ -13,6 +13,8 @@
  * An epoch is a stretch of the log with one writer, so that (epoch, position) names the same bytes
  * for ever and everywhere. Each begins with an EPOCH record; every record carries its epoch.
  *
+ * Another machine follows it through stream.h: whole frames go out, and are taken in.
+ *
  * The store knows frames, not meanings. A record has a kind (its owner's), an
  * owner's payload, and, if it places something in a queue, that queue's number
  * and the offset. The store keeps the queue index (queue, offset) -> record
@@ -129,12 +131,23 @@ struct sk_store_options {
     struct sk_vfs *vfs;           /* NULL: the real disk */
     const struct sk_clock *clock; /* NULL: the real clock */
     struct sk_fold fold;
-    /* The next three are called with fold.owner; each may be NULL.
+    /* What follows is called with fold.owner; each may be NULL.
      * The disk failed for good; called once, from any thread, no lock held. */
     void (*failed)(void *owner, struct sk_status why);
     /* The owner's lock, which the store's own threads hold around fold.save. */
     void (*lock)(void *owner);
     void (*unlock)(void *owner);
+    /* The oldest position that the owner still needs, UINT64_MAX: none. Asked by retention, under
+     * the owner's lock, which also holds until the log's beginning has been moved. NULL: none. */
+    uint64_t (*needs)(void *owner);
+    /* Keep at most so much log for what the owner needs; 0: no limit, and the disk may fill. */
+    uint64_t need_limit_bytes;
+    /* That limit won: what the owner needs lies at `need`, the log begins at `begin` now. For one
+     * log line; no lock held. */
+    void (*need_passed)(void *owner, uint64_t need, uint64_t begin);
+    /* The position below which no record will ever be taken back, on any copy of the log; only then
+     * a BEGIN record deletes. Any thread. NULL: all that is flushed. */
+    uint64_t (*settled)(void *owner);
     /* No threads: nothing is flushed, cleaned or saved unless asked for. For tests and tools. */
     bool manual;
 };
@@ -278,9 +291,21 @@ void sk_unpin(void *pin); /* NULL is fine; any thread, also after sk_store_close
 
 /* --- retention -------------------------------------------------------------------------- */
 
-/* Look at the disk's fill level, and delete old segments as the options say: never the active
- * one, nor what the older of the two kept snapshots needs. The janitor thread does so every ten
- * seconds, tests call it themselves. Returns how many went. Needs no lock of the owner. */
+/* Look at the disk's fill level, and let old segments go as the options say: never the active one,
+ * nor what the older of the two kept snapshots needs; nor, within their limits, what the owner
+ * needs or a stream holds. The janitor thread does so every ten seconds, tests call it themselves.
+ * Returns how many went. Takes the owner's lock for a moment, for `needs` and the fold.
+ *
+ * The log's beginning moves by a record (BEGIN, FORMAT.md), which is durable, and settled, before
+ * the first file goes. A store that receives appends none: it does what the received ones say, as
+ * far as its own snapshots and streams let it.
+ *
+ * An owner whose need is old moves forward what it needs: read the record (sk_store_read), append
+ * its payload anew, and in the same batch the record that makes whatever points at it point there:
+ * the fold takes the new position from the span of the record before. After a crash both are there
+ * or none. Then `needs` gives a later position by itself, and the old segment goes: the BEGIN lies
+ * behind the move in the log, so where it is durable the move is, too
+ * (tests/libstore/test_move.c). */
 size_t sk_store_retain(sk_store *store);
 
 struct sk_store_stats {
@@ -290,6 +315,8 @@ struct sk_store_stats {
     uint64_t segments_in_append; /* made by an append, under the owner's lock */
     unsigned disk_used_percent;
     bool refusing; /* the disk is too full for sends: above the mark, or no room for a segment */
+    uint64_t streams_lost; /* passed by retention, each beyond what it may hold */
+    uint64_t needs_passed; /* times that need_limit_bytes won over what the owner needs */
 };
 struct sk_store_stats sk_store_stats(sk_store *store);
 
