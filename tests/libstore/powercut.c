@@ -11,7 +11,8 @@
  * and the store must be of use: it takes a record, keeps it, stops in order and starts again.
  *
  * A life appends, in batches too, with sync and async flush, also while a sync runs; rolls segments
- * of one page; works ahead as the helper thread would; writes index extents; takes snapshots;
+ * of one page; works ahead as the helper thread would; writes index extents; takes snapshots, while
+ * appends go on between their pages;
  * lets old segments go; is refused on a full disk; stops and starts; is killed. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ struct work {
     sk_store *store;
     struct owner state;
     uint64_t next[QUEUES];
+    bool saving; /* steps of others may come in between */
     bool write_ahead;
     bool append_in_sync;
 };
@@ -74,9 +76,31 @@ static struct sk_status on_load(void *owner, struct sk_slice snapshot)
     return SK_SUCCESS;
 }
 
-static void on_save(void *owner, struct sk_buffer *out)
+/* The state that is being saved, and how far: in pages of eight bytes, of the beginning. */
+static struct owner frozen;
+static size_t frozen_at;
+
+static void on_save_begin(void *owner)
 {
-    sk_buffer_put(out, owner, sizeof(struct owner));
+    memcpy(&frozen, owner, sizeof frozen);
+    frozen_at = 0;
+}
+
+static bool on_save_page(void *owner, struct sk_buffer *out, size_t most)
+{
+    (void)owner, (void)most;
+    sk_buffer_put(out, (const uint8_t *)&frozen + frozen_at, 8);
+    frozen_at += 8;
+    return frozen_at < sizeof frozen;
+}
+
+static void append(struct work *w, size_t count);
+
+/* The snapshot lets go of the lock: others append. */
+static void on_unlock(void *owner)
+{
+    struct work *w = (struct work *)(void *)((char *)owner - offsetof(struct work, state));
+    if (w->saving && power_below(&w->dice, 2)) append(w, 1 + power_below(&w->dice, 3));
 }
 
 static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owner *state,
@@ -90,7 +114,12 @@ static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owne
         .disk_refuse_percent = 90,
         .disk_clean_percent = 100,
         .vfs = memory_vfs_door(disk),
-        .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = state},
+        .fold = {.load = on_load,
+                 .apply = on_apply,
+                 .save_begin = on_save_begin,
+                 .save_page = on_save_page,
+                 .owner = state},
+        .unlock = state == &w->state ? on_unlock : NULL,
         .manual = true,
     };
     sk_store *store = NULL;
@@ -212,7 +241,9 @@ static void flush(struct work *w, bool append_meanwhile)
 
 static void snapshot(struct work *w)
 {
+    w->saving = power_below(&w->dice, 4) != 0;
     struct sk_status s = sk_store_snapshot(w->store);
+    w->saving = false;
     if (s.code != SK_FULL) power_ok(s, "snapshot");
 }
 
