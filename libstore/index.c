@@ -15,8 +15,6 @@ enum {
     READY_ENOUGH = 32, /* full extents that are worth waking the helper for */
 };
 
-#define POSITION_MASK (((uint64_t)1 << 48) - 1)
-
 sk_index *sk_index_new(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
                        uint64_t segment_bytes)
 {
@@ -43,6 +41,7 @@ void sk_index_free(sk_index *index)
     free(index->files);
     free(index->hot);
     free(index->ready);
+    sk_index_save_done(index);
     free(index->dir);
     sk_mutex_done(&index->lock);
     sk_mutex_done(&index->write_lock);
@@ -66,7 +65,7 @@ static bool decode(uint32_t queue, uint64_t offset, const struct entry *raw,
                    struct sk_index_entry *out)
 {
     *out = (struct sk_index_entry){
-        .position = raw->place & POSITION_MASK,
+        .position = raw->place & SK_POSITION_MASK,
         .size = raw->size,
         .tag_hash = raw->tag_hash,
     };
@@ -321,7 +320,7 @@ void sk_index_drop(sk_index *index, uint32_t queue)
 {
     sk_mutex_lock(&index->lock);
     struct queue *q = sk_index_queue(index, queue);
-    if (q) sk_index_forget(q);
+    if (q && !sk_index_drop_later(index, queue)) sk_index_forget(q);
     sk_mutex_unlock(&index->lock);
 }
 

@@ -4,13 +4,6 @@
  *   4096     .  units of 128 bytes = 8 entries (index_impl.h); an extent takes 1, 2, ... 128 units
  *               in a row; which queue it is of only the snapshot's table says
  *
- * INDEX TABLE, the last part of a snapshot. Little endian.
- *
- *   u32 version (1), u32 first segment, u32 files, u32 queues
- *   per file:   u32 units in use
- *   per queue:  u32 queue, u64 next offset, u32 extents
- *   per extent: u64 first offset, u32 segment, u32 unit, u16 entries, u16 room
- *
  * An entry never changes once it is there and is written again only with the same bytes, so a
  * torn write can hurt only what no snapshot speaks of yet. */
 #include <errno.h>
@@ -22,8 +15,6 @@
 #include "disk.h"
 #include "header.h"
 #include "index_impl.h"
-
-enum { TABLE_VERSION = 1 };
 
 uint64_t sk_index_place(uint32_t unit)
 {
@@ -89,6 +80,17 @@ static struct sk_status open_file(sk_index *index, struct index_file *f)
     return sk_while(s, "index file '%s'", path);
 }
 
+struct sk_status sk_index_open_files(sk_index *index, uint32_t first_kept)
+{
+    for (uint32_t i = 0; i < index->file_count; i++) {
+        struct index_file *f = index->files[i];
+        if (f->units == 0 || f->segment < first_kept) continue;
+        struct sk_status s = open_file(index, f);
+        if (!sk_ok(s)) return sk_error(SK_NOT_FOUND, "%s", sk_status_text(&s));
+    }
+    return SK_SUCCESS;
+}
+
 /* --- writing extents -------------------------------------------------------------------- */
 
 struct job { /* part of one extent, copied out */
@@ -132,7 +134,8 @@ static void settle_job(sk_index *index, const struct job *job)
         if (e->written < job->to) e->written = job->to;
         bool last = e == &q->extents[q->count - 1];
         bool newest = e->segment + 1 == index->first_segment + index->file_count;
-        if (e->written == e->count && (e->count == e->room || !last || !newest)) {
+        bool done = e->written == e->count && (e->count == e->room || !last || !newest);
+        if (done && !sk_index_hold(index, job->queue, e)) {
             free(e->hot);
             e->hot = NULL;
         }
@@ -346,106 +349,6 @@ struct sk_status sk_index_drop_below(sk_index *index, uint64_t position)
     }
     if (removed) err = index->vfs->sync_dir(index->vfs, index->dir);
     return err < 0 && err != -ENOENT ? sk_errno(-err, "delete old index files") : SK_SUCCESS;
-}
-
-/* --- the table in a snapshot ------------------------------------------------------------------ */
-
-static uint32_t save_queues(sk_index *index, struct sk_buffer *out)
-{
-    uint32_t queues = 0;
-    for (uint32_t p = 0; p < index->page_count; p++) {
-        for (uint32_t i = 0; index->pages[p] && i < SK_QUEUE_PAGE; i++) {
-            struct queue *q = &index->pages[p][i];
-            if (!q->known) continue;
-            sk_index_trim(index, q);
-            sk_buffer_put_u32(out, p * SK_QUEUE_PAGE + i);
-            sk_buffer_put_u64(out, q->next);
-            sk_buffer_put_u32(out, q->count);
-            for (uint32_t e = 0; e < q->count; e++) {
-                sk_buffer_put_u64(out, q->extents[e].first);
-                sk_buffer_put_u32(out, q->extents[e].segment);
-                sk_buffer_put_u32(out, q->extents[e].unit);
-                sk_buffer_put_u16(out, q->extents[e].count);
-                sk_buffer_put_u16(out, q->extents[e].room);
-            }
-            queues++;
-        }
-    }
-    return queues;
-}
-
-void sk_index_save(sk_index *index, struct sk_buffer *out)
-{
-    sk_mutex_lock(&index->lock);
-    sk_buffer_put_u32(out, TABLE_VERSION);
-    sk_buffer_put_u32(out, index->first_segment);
-    sk_buffer_put_u32(out, index->file_count);
-    size_t count_at = out->len;
-    sk_buffer_put_u32(out, 0);
-    for (uint32_t i = 0; i < index->file_count; i++) sk_buffer_put_u32(out, index->files[i]->units);
-    uint32_t queues = save_queues(index, out);
-    sk_put_u32(out->data + count_at, queues);
-    sk_mutex_unlock(&index->lock);
-}
-
-static bool load_extents(struct sk_reader *r, struct queue *q, uint32_t count)
-{
-    uint64_t next = 0;
-    for (uint32_t i = 0; i < count && !r->failed; i++) {
-        struct extent e = {.first = sk_read_u64(r)};
-        e.segment = sk_read_u32(r);
-        e.unit = sk_read_u32(r);
-        e.count = e.written = sk_read_u16(r);
-        e.room = sk_read_u16(r);
-        if (r->failed || (i && e.first != next) || e.count > e.room || e.room > SK_EXTENT_MOST)
-            return false;
-        next = e.first + e.count;
-        sk_index_push_extent(q, e);
-    }
-    return count == 0 || next == q->next;
-}
-
-static bool load_table(sk_index *index, struct sk_reader *r)
-{
-    if (sk_read_u32(r) != TABLE_VERSION) return false;
-    uint32_t first = sk_read_u32(r), files = sk_read_u32(r), queues = sk_read_u32(r);
-    if (files > sk_reader_left(r) / sizeof(uint32_t)) return false;
-    index->first_segment = first;
-    for (uint32_t i = 0; i < files; i++)
-        sk_index_make_file(index, first + i)->units = sk_read_u32(r);
-    for (uint32_t i = 0; i < queues && !r->failed; i++) {
-        struct queue *q = sk_index_make_queue(index, sk_read_u32(r));
-        if (!q) return false;
-        q->next = sk_read_u64(r);
-        if (!load_extents(r, q, sk_read_u32(r))) return false;
-    }
-    return !r->failed && sk_reader_left(r) == 0;
-}
-
-static struct sk_status open_files(sk_index *index, uint32_t first_kept)
-{
-    for (uint32_t i = 0; i < index->file_count; i++) {
-        struct index_file *f = index->files[i];
-        if (f->units == 0 || f->segment < first_kept) continue;
-        struct sk_status s = open_file(index, f);
-        if (!sk_ok(s)) return sk_error(SK_NOT_FOUND, "%s", sk_status_text(&s));
-    }
-    return SK_SUCCESS;
-}
-
-void sk_index_set_read_only(sk_index *index)
-{
-    index->read_only = true;
-}
-
-struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t begin)
-{
-    struct sk_reader r = sk_reader_of(table);
-    sk_mutex_lock(&index->lock);
-    bool read = load_table(index, &r);
-    sk_mutex_unlock(&index->lock);
-    if (!read) return sk_error(SK_CORRUPT, "the table of the queue index cannot be read");
-    return open_files(index, (uint32_t)(begin / index->segment_bytes));
 }
 
 uint64_t sk_index_bytes(sk_index *index)

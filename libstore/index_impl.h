@@ -25,6 +25,8 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == 16, "entries are written as they lie in memory");
 
+#define SK_POSITION_MASK (((uint64_t)1 << 48) - 1)
+
 struct extent {
     uint64_t first;    /* offset of entry 0 */
     struct entry *hot; /* all `count` entries, or NULL when they are only in the file */
@@ -57,6 +59,19 @@ struct ready { /* a full extent that waits to be written */
     uint64_t first;
 };
 
+/* A snapshot's table that is being written. */
+struct sk_index_save {
+    bool active;
+    bool begun;        /* the table's head is written */
+    uint64_t position; /* entries from here on are no part of it */
+    uint32_t queue;    /* what comes next: this one, from... */
+    uint32_t extent;   /* ...this extent on */
+    struct ready *held; /* full and written, but kept in memory until the end */
+    uint32_t held_count, held_room;
+    uint32_t *dropped; /* queues to be dropped at the end */
+    uint32_t dropped_count, dropped_room;
+};
+
 struct sk_index {
     struct sk_vfs *vfs;
     char *dir;
@@ -74,6 +89,7 @@ struct sk_index {
     uint32_t hot_count, hot_room;
     struct ready *ready;
     uint32_t ready_count, ready_room;
+    struct sk_index_save save;
     _Atomic uint32_t ready_seen; /* ready_count, for a look without the lock */
 
     struct sk_mutex write_lock;         /* one sk_index_write at a time; before lock */
@@ -93,10 +109,17 @@ void sk_index_push_extent(struct queue *queue, struct extent extent);
 void sk_index_trim(sk_index *index, struct queue *queue);
 void sk_index_forget(struct queue *queue);
 void sk_index_list_ready(sk_index *index, uint32_t queue, uint64_t first);
+/* Must the extent, which is in its file, stay in memory until the table is saved? */
+bool sk_index_hold(sk_index *index, uint32_t queue, const struct extent *extent);
+/* The queue is dropped, when the table is saved; false: now, by the caller. */
+bool sk_index_drop_later(sk_index *index, uint32_t queue);
+void sk_index_save_done(sk_index *index);
 
 /* Byte in the file of the extent at `unit`. */
 uint64_t sk_index_place(uint32_t unit);
 void sk_index_file_unref(struct index_file *file);
+/* SK_NOT_FOUND: one of those from `first_kept` on is missing or damaged. Without the lock. */
+SK_CHECKED struct sk_status sk_index_open_files(sk_index *index, uint32_t first_kept);
 uint64_t sk_entry_place(uint32_t queue, uint64_t offset, const struct sk_index_entry *entry);
 
 #endif

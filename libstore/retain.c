@@ -1,80 +1,9 @@
-/* retain.c - snapshots, and what may go once they exist: old segments, their index files, and
- * older snapshots. */
+/* retain.c - what may go once there are snapshots: old segments and their index files. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "disk.h"
-#include "snapshot.h"
 #include "store_impl.h"
-
-/* --- snapshot ------------------------------------------------------------------------------ */
-
-/* Everything of one position, under the owner's lock. */
-static uint64_t freeze(sk_store *store, struct sk_buffer *body, uint64_t *owner_bytes,
-                       uint64_t *begin)
-{
-    const struct sk_store_options *o = &store->options;
-    if (o->lock) o->lock(o->fold.owner);
-    uint64_t position = sk_commitlog_tail(&store->log);
-    *begin = atomic_load(&store->begin.place);
-    if (o->fold.save) o->fold.save(o->fold.owner, body);
-    *owner_bytes = body->len;
-    sk_epochs_save(&store->epochs, body);
-    sk_index_save(store->index, body);
-    if (o->unlock) o->unlock(o->fold.owner);
-    return position;
-}
-
-/* The two newest stay: if the newest is damaged, the other still leads to the same state. */
-static void remove_older(sk_store *store, uint64_t keep_from)
-{
-    uint64_t *positions = NULL;
-    size_t count = 0;
-    struct sk_status s =
-        sk_disk_list(store->vfs, store->paths.snapshot, ".snap", false, &positions, &count);
-    for (size_t i = 0; sk_ok(s) && i < count && positions[i] < keep_from; i++) {
-        char path[SK_DISK_PATH];
-        sk_disk_name(path, store->paths.snapshot, positions[i], ".snap");
-        store->vfs->unlink(store->vfs, path);
-    }
-    if (sk_ok(s)) free(positions);
-}
-
-/* Order: log, index, snapshot. A snapshot never speaks of what is not durable. */
-static struct sk_status write_snapshot(sk_store *store, uint64_t position, struct sk_slice body,
-                                       uint64_t owner_bytes, uint64_t begin)
-{
-    SK_TRY(sk_store_flush(store));
-    SK_TRY(sk_index_write(store->index, true));
-    return sk_snapshot_write(store->vfs, store->paths.snapshot, store->store_id, position, body,
-                             owner_bytes, begin);
-}
-
-struct sk_status sk_store_snapshot(sk_store *store)
-{
-    enum { RETRY_AFTER_US = 10 * 1000000 };
-    sk_mutex_lock(&store->snapshot_lock);
-    struct sk_buffer body = {0};
-    uint64_t owner_bytes = 0, begin = 0;
-    uint64_t position = freeze(store, &body, &owner_bytes, &begin);
-    struct sk_status s =
-        write_snapshot(store, position, sk_buffer_slice(&body), owner_bytes, begin);
-    sk_buffer_done(&body);
-    if (sk_ok(s)) {
-        uint64_t before = atomic_load(&store->snapshot_position);
-        if (before != position) store->older_position = before;
-        atomic_store(&store->snapshot_position, position);
-        atomic_store(&store->snapshot_not_before_us, 0);
-        atomic_fetch_add(&store->snapshots, 1);
-        if (store->older_position) remove_older(store, store->older_position);
-    } else {
-        atomic_fetch_add(&store->snapshot_failures, 1);
-        atomic_store(&store->snapshot_not_before_us, sk_mono_us(store->clock) + RETRY_AFTER_US);
-        if (sk_index_is_broken(store->index)) sk_store_mark_failed(store, s);
-    }
-    sk_mutex_unlock(&store->snapshot_lock);
-    return s;
-}
 
 /* --- retention ------------------------------------------------------------------------------- */
 

@@ -8,11 +8,11 @@
 #include "snapshot.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/crc32c.h"
 #include "base/memory.h"
-#include "disk.h"
 #include "header.h"
 
 enum { BLOCK = 64 * 1024 };
@@ -27,38 +27,98 @@ static uint32_t block_sum(uint64_t position, struct sk_slice body, uint64_t bloc
     return sk_crc32c(sk_crc32c(0, place, sizeof place), body.data + at, (size_t)len);
 }
 
-static void put_sums(struct sk_buffer *out, uint64_t position, struct sk_slice body)
+/* --- write ---------------------------------------------------------------------------------- */
+
+struct sk_status sk_snapshot_begin(struct sk_snapshot_writer *w, struct sk_vfs *vfs,
+                                   const char *dir, uint64_t position)
 {
-    for (uint64_t b = 0; b * BLOCK < body.len; b++)
-        sk_buffer_put_u32(out, block_sum(position, body, b));
-    sk_buffer_put_u32(out, sk_crc32c(0, out->data, out->len));
+    *w = (struct sk_snapshot_writer){.vfs = vfs, .dir = dir, .position = position, .fd = -1};
+    sk_disk_name(w->path, dir, position, ".snap");
+    snprintf(w->tmp, sizeof w->tmp, "%s.tmp", w->path);
+    struct sk_status s = sk_disk_open(vfs, w->tmp, SK_VFS_WRITE | SK_VFS_CREATE, &w->fd);
+    int err;
+    /* A leftover of an earlier try may be longer. */
+    if (sk_ok(s) && (err = vfs->truncate(vfs, w->fd, 0)) < 0) s = sk_errno(-err, "truncate");
+    if (!sk_ok(s)) sk_snapshot_abandon(w);
+    return sk_while(s, "snapshot '%s'", w->tmp);
 }
 
-struct sk_status sk_snapshot_write(struct sk_vfs *vfs, const char *dir, uint64_t store_id,
-                                   uint64_t position, struct sk_slice body, uint64_t owner_bytes,
-                                   uint64_t begin)
+static void begin_block(struct sk_snapshot_writer *w)
+{
+    uint8_t place[16];
+    sk_put_u64(place, w->position);
+    sk_put_u64(place + 8, w->bytes / BLOCK);
+    w->sum = sk_crc32c(0, place, sizeof place);
+}
+
+/* The blocks of the body, as it comes. */
+static void add_to_sums(struct sk_snapshot_writer *w, struct sk_slice bytes)
+{
+    while (bytes.len) {
+        size_t room = BLOCK - (size_t)(w->bytes % BLOCK);
+        size_t len = bytes.len < room ? bytes.len : room;
+        if (room == BLOCK) begin_block(w);
+        w->sum = sk_crc32c(w->sum, bytes.data, len);
+        w->bytes += len;
+        bytes = sk_slice_of(bytes.data + len, bytes.len - len);
+        if (w->bytes % BLOCK == 0) sk_buffer_put_u32(&w->sums, w->sum);
+    }
+}
+
+struct sk_status sk_snapshot_put(struct sk_snapshot_writer *w, struct sk_slice bytes)
+{
+    struct sk_status s =
+        sk_disk_write(w->vfs, w->fd, bytes.data, bytes.len, SK_HEADER_BYTES + w->bytes);
+    if (sk_ok(s)) add_to_sums(w, bytes);
+    return sk_while(s, "snapshot '%s'", w->tmp);
+}
+
+static struct sk_status finish(struct sk_snapshot_writer *w, uint64_t store_id,
+                               uint64_t owner_bytes, uint64_t begin)
 {
     uint8_t page[SK_HEADER_BYTES];
     sk_header_encode(&(struct sk_header){.magic = SK_MAGIC_SNAPSHOT,
                                          .store_id = store_id,
-                                         .position = position,
-                                         .sizes = {owner_bytes, body.len - owner_bytes},
-                                         .reach = position,
+                                         .position = w->position,
+                                         .sizes = {owner_bytes, w->bytes - owner_bytes},
+                                         .reach = w->position,
                                          .begin = begin},
                      page);
-    struct sk_buffer sums = {0};
-    put_sums(&sums, position, body);
-    struct iovec parts[] = {
-        {.iov_base = page, .iov_len = sizeof page},
-        {.iov_base = (void *)(uintptr_t)body.data, .iov_len = body.len},
-        {.iov_base = sums.data, .iov_len = sums.len},
-    };
-    char path[SK_DISK_PATH];
-    sk_disk_name(path, dir, position, ".snap");
-    struct sk_status s = sk_disk_replace(vfs, dir, path, parts, 3);
-    sk_buffer_done(&sums);
-    return sk_while(s, "snapshot");
+    if (w->bytes % BLOCK) sk_buffer_put_u32(&w->sums, w->sum);
+    sk_buffer_put_u32(&w->sums, sk_crc32c(0, w->sums.data, w->sums.len));
+    SK_TRY(sk_disk_write(w->vfs, w->fd, w->sums.data, w->sums.len, SK_HEADER_BYTES + w->bytes));
+    SK_TRY(sk_disk_write(w->vfs, w->fd, page, sizeof page, 0));
+    int err = w->vfs->fsync(w->vfs, w->fd);
+    if (err < 0) return sk_errno(-err, "fsync");
+    err = w->vfs->close(w->vfs, w->fd);
+    w->fd = -1;
+    if (err < 0) return sk_errno(-err, "close");
+    err = w->vfs->rename(w->vfs, w->tmp, w->path);
+    return err < 0 ? sk_errno(-err, "rename to '%s'", w->path) : SK_SUCCESS;
 }
+
+struct sk_status sk_snapshot_finish(struct sk_snapshot_writer *w, uint64_t store_id,
+                                    uint64_t owner_bytes, uint64_t begin)
+{
+    struct sk_status s = finish(w, store_id, owner_bytes, begin);
+    if (!sk_ok(s)) {
+        sk_snapshot_abandon(w);
+        return sk_while(s, "snapshot '%s'", w->tmp);
+    }
+    sk_buffer_done(&w->sums);
+    int err = w->vfs->sync_dir(w->vfs, w->dir);
+    return err < 0 ? sk_errno(-err, "sync directory '%s'", w->dir) : SK_SUCCESS;
+}
+
+void sk_snapshot_abandon(struct sk_snapshot_writer *w)
+{
+    if (w->fd >= 0) sk_disk_close(w->vfs, w->fd);
+    w->fd = -1;
+    w->vfs->unlink(w->vfs, w->tmp); /* best effort: the next opening sweeps it too */
+    sk_buffer_done(&w->sums);
+}
+
+/* --- read ----------------------------------------------------------------------------------- */
 
 static struct sk_status check(struct sk_slice body, const uint8_t *sums, size_t sum_count,
                               uint64_t position)

@@ -61,6 +61,7 @@ struct state { /* its fold: everything of each record, in order */
 
 struct node {
     struct state state;
+    struct state frozen; /* guarded by lock */
     sk_store *store;
     struct sk_mutex lock;
     uint64_t need; /* the follower has all below */
@@ -83,9 +84,18 @@ static struct sk_status on_load(void *owner, struct sk_slice snapshot)
     return SK_SUCCESS;
 }
 
-static void on_save(void *owner, struct sk_buffer *out)
+/* The state as it was when the snapshot began; one page. */
+static void on_save_begin(void *owner)
 {
-    sk_buffer_put(out, owner, sizeof(struct state));
+    struct node *n = owner;
+    n->frozen = n->state;
+}
+
+static bool on_save_page(void *owner, struct sk_buffer *out, size_t most)
+{
+    (void)most;
+    sk_buffer_put(out, &((struct node *)owner)->frozen, sizeof(struct state));
+    return false;
 }
 
 /* The lock is held from one callback to the other, which the analysis cannot follow. */
@@ -115,7 +125,7 @@ static struct sk_store_options options_of(struct node *n, const char *name, char
         .flush_interval_ms = 5,
         .disk_refuse_percent = 100,
         .disk_clean_percent = 100,
-        .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = n},
+        .fold = {.load = on_load, .apply = on_apply, .save_begin = on_save_begin, .save_page = on_save_page, .owner = n},
         .lock = lock_node,
         .unlock = unlock_node,
         .needs = needs,

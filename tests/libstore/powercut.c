@@ -50,9 +50,31 @@ static struct sk_status on_load(void *owner, struct sk_slice snapshot)
     return SK_SUCCESS;
 }
 
-static void on_save(void *owner, struct sk_buffer *out)
+/* The state that is being saved, and how far: in pages of eight bytes, of the beginning. */
+static struct owner frozen;
+static size_t frozen_at;
+
+static void on_save_begin(void *owner)
 {
-    sk_buffer_put(out, owner, sizeof(struct owner));
+    memcpy(&frozen, owner, sizeof frozen);
+    frozen_at = 0;
+}
+
+static bool on_save_page(void *owner, struct sk_buffer *out, size_t most)
+{
+    (void)owner, (void)most;
+    sk_buffer_put(out, (const uint8_t *)&frozen + frozen_at, 8);
+    frozen_at += 8;
+    return frozen_at < sizeof frozen;
+}
+
+static void append(struct work *w, size_t count);
+
+/* The snapshot lets go of the lock: others append. */
+static void on_unlock(void *owner)
+{
+    struct work *w = (struct work *)(void *)((char *)owner - offsetof(struct work, state));
+    if (w->saving && power_below(&w->dice, 2)) append(w, 1 + power_below(&w->dice, 3));
 }
 
 struct sk_store_options store_options(const struct work *w, struct memory_vfs *disk,
@@ -66,7 +88,12 @@ struct sk_store_options store_options(const struct work *w, struct memory_vfs *d
         .disk_refuse_percent = 90,
         .disk_clean_percent = 100,
         .vfs = memory_vfs_door(disk),
-        .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = state},
+        .fold = {.load = on_load,
+                 .apply = on_apply,
+                 .save_begin = on_save_begin,
+                 .save_page = on_save_page,
+                 .owner = state},
+        .unlock = state == &w->state ? on_unlock : NULL,
         .manual = true,
     };
 }
@@ -258,7 +285,9 @@ static void flush(struct work *w, bool append_meanwhile)
 
 static void snapshot(struct work *w)
 {
+    w->saving = power_below(&w->dice, 4) != 0;
     struct sk_status s = sk_store_snapshot(w->store);
+    w->saving = false;
     if (s.code != SK_FULL) power_ok(s, "snapshot");
 }
 

@@ -27,6 +27,7 @@ struct work {
     sk_store *store;
     struct owner state;
     uint64_t next[QUEUES];
+    bool saving; /* steps of others may come in between */
     bool write_ahead;
     bool append_in_sync;
     uint64_t cut; /* the life ended with a cut to this position; 0: with a stop */

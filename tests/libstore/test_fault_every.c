@@ -32,6 +32,7 @@ struct life {
     bool doubtful;
     uint64_t durable; /* said to be, as a position */
     bool threads;     /* the store's own are running */
+    int between;      /* what put_between puts; 0: nothing */
     struct sk_mutex lock;
     _Atomic int failures_told;
 };
@@ -53,12 +54,21 @@ static void unlock_life(void *owner) SK_NO_THREAD_ANALYSIS
     sk_mutex_unlock(&((struct life *)owner)->lock);
 }
 
+/* Of a snapshot without threads: a record comes between two of its pages. */
+static void put(struct life *l, int i, size_t count, size_t len);
+static void put_between(void *owner)
+{
+    struct life *l = owner;
+    if (l->between) put(l, l->between, 1, 100);
+}
+
 static struct sk_store_options options_of(struct life *l, struct sk_vfs *vfs)
 {
     struct sk_store_options o = toy_options(&l->room.state, DIR, vfs);
     o.segment_bytes = SEGMENT;
     o.retention_bytes = SEGMENT;
     o.failed = on_failed;
+    o.unlock = put_between;
     if (l->threads) {
         o.manual = false;
         o.lock = lock_life;
@@ -152,7 +162,9 @@ static void a_life(struct life *l)
         put(l, i, i % 7 == 3 ? 3 : 1, (size_t)(i * 1531 % 3000));
         struct sk_status s = SK_SUCCESS;
         if (i % 9 == 5) s = sk_store_flush(l->room.store);
+        l->between = i == 30 ? i : 0;
         if (i % 19 == 11) s = sk_store_snapshot(l->room.store);
+        l->between = 0;
         if (i % 19 == 15) sk_store_retain(l->room.store);
         if (i == 30) sk_store_drop_queue(l->room.store, 63);
         (void)s;

@@ -196,7 +196,10 @@ START_TEST(a_hundred_thousand_quiet_queues_are_cheap)
     ck_ok(sk_index_write(index, true));
 
     struct sk_buffer table = {0};
-    sk_index_save(index, &table);
+    sk_index_save_begin(index, position);
+    while (sk_index_save_page(index, &table, 4096)) {
+    }
+    sk_index_save_end(index);
     sk_index_free(index);
     index = sk_index_new(vfs, DIR, 1, 1 << 30);
     ck_ok(sk_index_load(index, sk_buffer_slice(&table), 0));
@@ -211,6 +214,92 @@ START_TEST(a_hundred_thousand_quiet_queues_are_cheap)
 }
 END_TEST
 
+/* --- a table that is saved while records are added --------------------------------------------- */
+
+enum { TABLE_QUEUES = 40, TABLE_SEGMENT = 64 * 1024, TABLE_RECORDS = 8000 };
+
+struct growing {
+    sk_index *index;
+    uint64_t position;
+    uint64_t next[TABLE_QUEUES];
+    struct sk_record all[TABLE_RECORDS];
+    size_t count;
+};
+
+static void grow_by(struct growing *g, size_t records)
+{
+    for (; records > 0; records--) {
+        uint32_t queue = (uint32_t)(g->count * g->count % 97 % TABLE_QUEUES);
+        if (g->count % 3) queue = 5; /* a busy one, of many extents */
+        struct sk_record r = {.queue = queue,
+                              .offset = g->next[queue]++,
+                              .tag_hash = (uint32_t)g->count,
+                              .span = {.begin = g->position, .end = g->position + 72}};
+        ck_assert_uint_lt(g->count, TABLE_RECORDS);
+        ck_assert(sk_index_add(g->index, &r, false));
+        g->all[g->count++] = r;
+        g->position += 72;
+    }
+}
+
+/* What lay below `count` records is there, entry by entry; then what came after fits on. */
+static void check_table(const struct growing *g, size_t count, sk_index *index)
+{
+    uint64_t next[TABLE_QUEUES] = {0};
+    for (size_t i = 0; i < count; i++) next[g->all[i].queue]++;
+    for (uint32_t q = 0; q < TABLE_QUEUES; q++) {
+        ck_assert_uint_eq(sk_index_range(index, q).max, next[q]);
+        ck_assert_uint_eq(sk_index_range(index, q).min, 0);
+    }
+    for (size_t i = 0; i < g->count; i++) {
+        struct sk_index_entry e;
+        const struct sk_record *r = &g->all[i];
+        if (i >= count) ck_assert(sk_index_add(index, r, false));
+        ck_assert_uint_eq(sk_index_lookup(index, r->queue, r->offset, 1, &e), 1);
+        ck_assert_uint_eq(e.position, r->span.begin);
+        ck_assert_uint_eq(e.tag_hash, r->tag_hash);
+    }
+}
+
+/* Adds, writes of the helper and a dropped queue come between the pages, in any mixture. */
+START_TEST(a_table_speaks_of_what_was_there_when_it_was_begun)
+{
+    static struct growing g;
+    struct memory_vfs *disk = memory_vfs_new();
+    struct sk_vfs *vfs = memory_vfs_door(disk);
+    ck_assert_int_eq(vfs->mkdir(vfs, DIR), 0);
+    g = (struct growing){.index = sk_index_new(vfs, DIR, 1, TABLE_SEGMENT), .position = 4096};
+    grow_by(&g, 1500 + 37 * (size_t)_i);
+    if (_i % 2) ck_ok(sk_index_write(g.index, true)); /* extents of then are partly in files */
+
+    size_t then = g.count, pages = 0;
+    struct sk_buffer table = {0};
+    sk_index_save_begin(g.index, g.position);
+    bool more = true;
+    while (more) {
+        grow_by(&g, _i % 3 == 0 ? 1 : 23);
+        if (pages % 4 == 1) ck_ok(sk_index_write(g.index, pages % 8 == 1));
+        if (pages == 3) sk_index_drop(g.index, 7);
+        size_t before = table.len;
+        more = sk_index_save_page(g.index, &table, 200);
+        if (more) ck_assert_uint_le(table.len - before, 200 + 37);
+        pages++;
+    }
+    ck_assert_uint_gt(pages, 10);
+    sk_index_save_end(g.index);
+    ck_assert_uint_eq(sk_index_range(g.index, 7).max, 0); /* dropped by now */
+    ck_ok(sk_index_write(g.index, true));
+    sk_index_free(g.index);
+
+    sk_index *loaded = sk_index_new(vfs, DIR, 1, TABLE_SEGMENT);
+    ck_ok(sk_index_load(loaded, sk_buffer_slice(&table), 0));
+    check_table(&g, then, loaded);
+    sk_index_free(loaded);
+    sk_buffer_done(&table);
+    memory_vfs_free(disk);
+}
+END_TEST
+
 static Suite *index_suite(void)
 {
     Suite *suite = suite_create("libstore/index");
@@ -220,6 +309,7 @@ static Suite *index_suite(void)
     tcase_add_test(tc, restarts_at_any_moment_find_the_same_queues);
     tcase_add_test(tc, a_rotten_entry_is_found_in_the_log_and_repaired);
     tcase_add_test(tc, dropped_queues_are_forgotten);
+    tcase_add_loop_test(tc, a_table_speaks_of_what_was_there_when_it_was_begun, 0, 24);
     tcase_add_test(tc, a_hundred_thousand_quiet_queues_are_cheap);
     suite_add_tcase(suite, tc);
     return suite;

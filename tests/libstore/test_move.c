@@ -47,10 +47,19 @@ static struct sk_status on_load(void *owner, struct sk_slice snapshot)
     return SK_SUCCESS;
 }
 
-static void on_save(void *owner, struct sk_buffer *out)
+/* The places as they were when the snapshot began; one page. */
+static uint64_t frozen[IDS];
+
+static void on_save_begin(void *owner)
 {
-    struct keeper *k = owner;
-    sk_buffer_put(out, k->places, sizeof k->places);
+    memcpy(frozen, ((struct keeper *)owner)->places, sizeof frozen);
+}
+
+static bool on_save_page(void *owner, struct sk_buffer *out, size_t most)
+{
+    (void)owner, (void)most;
+    sk_buffer_put(out, frozen, sizeof frozen);
+    return false;
 }
 
 static uint64_t oldest(void *owner)
@@ -71,7 +80,7 @@ static void start(struct memory_vfs *on)
         .disk_refuse_percent = 100,
         .disk_clean_percent = 100,
         .vfs = memory_vfs_door(on),
-        .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = &keeper},
+        .fold = {.load = on_load, .apply = on_apply, .save_begin = on_save_begin, .save_page = on_save_page, .owner = &keeper},
         .needs = oldest,
         .manual = true,
     };

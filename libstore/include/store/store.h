@@ -22,7 +22,7 @@
  *
  * Everything else that the owner must remember is a fold over the records: the
  * store calls `load` with the newest snapshot and `apply` with every record after
- * it when it opens, and asks `save` for a new snapshot now and then.
+ * it when it opens, and asks for a new snapshot now and then, page by page.
  *
  * Durability: after append, records survive the death of the process (the tail
  * gate). Once the flushed gate passed a record's end it survives power loss. What
@@ -106,8 +106,14 @@ struct sk_record {
 struct sk_fold {
     struct sk_status (*load)(void *owner, struct sk_slice snapshot);
     struct sk_status (*apply)(void *owner, const struct sk_record *record);
-    /* Write the whole state to *out; called under the owner's lock. */
-    void (*save)(void *owner, struct sk_buffer *out);
+    /* A snapshot of the state as it is at save_begin, in pages, for `load` to get in one piece. Each
+     * of these is called under the owner's lock, and between them it is free: what is appended then is
+     * no part of the snapshot. A page appends about `most` bytes to *out; false: it was the last one.
+     * save_end comes after the last page, or earlier when the snapshot is given up. save_page NULL:
+     * there is nothing to save; the others may be NULL, too. */
+    void (*save_begin)(void *owner);
+    bool (*save_page)(void *owner, struct sk_buffer *out, size_t most);
+    void (*save_end)(void *owner);
     void *owner;
     /* Does the queue still exist? Asked at the end of opening; may be NULL: all do. */
     bool (*keeps)(void *owner, uint32_t queue);
@@ -134,7 +140,7 @@ struct sk_store_options {
     /* What follows is called with fold.owner; each may be NULL.
      * The disk failed for good; called once, from any thread, no lock held. */
     void (*failed)(void *owner, struct sk_status why);
-    /* The owner's lock, which the store's own threads hold around fold.save. */
+    /* The owner's lock, which the store's own threads hold around fold.save_*. */
     void (*lock)(void *owner);
     void (*unlock)(void *owner);
     /* The oldest position that the owner still needs, UINT64_MAX: none. Asked by retention, under
@@ -209,7 +215,7 @@ void sk_store_publish(sk_store *store);
 SK_CHECKED struct sk_status sk_store_flush(sk_store *store);
 
 /* Flush, then save the owner's state and the queue index; takes the owner's lock itself, for
- * fold.save. The janitor thread does this every snapshot_bytes; tests do it themselves. */
+ * each fold.save_*, and no longer. The janitor thread does this every snapshot_bytes; tests do it themselves. */
 SK_CHECKED struct sk_status sk_store_snapshot(sk_store *store);
 
 /* --- cursors ---------------------------------------------------------------------------- */

@@ -51,10 +51,22 @@ static struct sk_status fold_apply(void *owner, const struct sk_record *record)
     return sk_ledger_fold(owner, record);
 }
 
-static void fold_save(void *owner, struct sk_buffer *out)
+static void fold_save_begin(void *owner)
 {
     sk_ledger *ledger = owner;
-    sk_state_save(ledger->state, out);
+    sk_state_save_begin(ledger->state);
+}
+
+static bool fold_save_page(void *owner, struct sk_buffer *out, size_t most)
+{
+    sk_ledger *ledger = owner;
+    return sk_state_save_page(ledger->state, out, most);
+}
+
+static void fold_save_end(void *owner)
+{
+    sk_ledger *ledger = owner;
+    sk_state_save_end(ledger->state);
 }
 
 /* Queues of topics that were deleted before the log was opened again. */
@@ -105,7 +117,13 @@ static void on_committed(void *arg)
 static struct sk_store_options store_options(sk_ledger *ledger)
 {
     struct sk_store_options store = ledger->options.store;
-    store.fold = (struct sk_fold){fold_load, fold_apply, fold_save, ledger, fold_keeps};
+    store.fold = (struct sk_fold){.load = fold_load,
+                                  .apply = fold_apply,
+                                  .save_begin = fold_save_begin,
+                                  .save_page = fold_save_page,
+                                  .save_end = fold_save_end,
+                                  .owner = ledger,
+                                  .keeps = fold_keeps};
     store.write_ahead = ledger->options.flush == SK_FLUSH_SYNC;
     store.failed = store_failed;
     store.lock = store_lock;

@@ -21,7 +21,6 @@ struct batch {
     struct sk_lease_id first_lease;
     struct sk_lease leases[BATCH];
     size_t count;
-    bool full;
 };
 
 static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk_lease_info *info)
@@ -36,8 +35,7 @@ static bool take_if_due(void *arg, const struct sk_lease *lease, const struct sk
     uint64_t limit = batch->renewer->node->config->auto_renew_limit_ms;
     if (info->given_ms + limit <= batch->now_ms) return true;
     batch->leases[batch->count++] = *lease;
-    batch->full = batch->count == BATCH;
-    return !batch->full;
+    return batch->count < BATCH;
 }
 
 static bool take_all(void *arg, const struct sk_lease *lease, const struct sk_lease_info *info)
@@ -45,13 +43,13 @@ static bool take_all(void *arg, const struct sk_lease *lease, const struct sk_le
     struct batch *batch = arg;
     if (info->deadline_ms <= batch->now_ms + GOODBYE_MS) return true;
     batch->leases[batch->count++] = *lease;
-    batch->full = batch->count == BATCH;
-    return !batch->full;
+    return batch->count < BATCH;
 }
 
+/* Under the lock, a bounded number; false: they cannot be written. */
 static bool write_batch(struct sk_turn *turn, struct batch *batch, uint64_t deadline_ms)
 {
-    if (batch->count == 0) return false;
+    if (batch->count == 0) return true;
     struct sk_buffer payload = {0};
     sk_state_encode_renew(batch->leases, batch->count, deadline_ms, &payload);
     struct sk_status status =
@@ -68,15 +66,15 @@ void sk_renewer_run(sk_renewer *renewer)
     uint64_t ahead_ms = 2 * config->auto_renew_interval_ms + 1000;
     if (ahead_ms > config->auto_renew_duration_ms / 2)
         ahead_ms = config->auto_renew_duration_ms / 2;
-    bool more = true;
-    for (int i = 0; more && i < 1024; i++) {
+    struct sk_renewing_cursor at = {0};
+    for (bool more = true; more;) {
         struct batch batch = {.renewer = renewer, .first_lease = renewer->first_lease};
         struct sk_turn turn;
         sk_turn_begin(&turn, node->ledger);
         batch.now_ms = sk_turn_now_ms(&turn);
-        sk_state_each_auto_renewed(sk_turn_state(&turn), batch.now_ms + ahead_ms, 0,
-                                   take_if_due, &batch);
-        more = write_batch(&turn, &batch, batch.now_ms + config->auto_renew_duration_ms) && batch.full;
+        more = sk_state_each_auto_renewed(sk_turn_state(&turn), batch.now_ms + ahead_ms, 0, &at,
+                                          take_if_due, &batch);
+        more &= write_batch(&turn, &batch, batch.now_ms + config->auto_renew_duration_ms);
         sk_turn_end(&turn);
     }
 }
@@ -84,15 +82,15 @@ void sk_renewer_run(sk_renewer *renewer)
 void sk_renewer_release_owner(sk_renewer *renewer, uint64_t owner)
 {
     const struct sk_node *node = renewer->node;
-    bool more = true;
-    while (more) {
+    struct sk_renewing_cursor at = {0};
+    for (bool more = true; more;) {
         struct batch batch = {.renewer = renewer};
         struct sk_turn turn;
         sk_turn_begin(&turn, node->ledger);
         batch.now_ms = sk_turn_now_ms(&turn);
-        sk_state_each_auto_renewed(sk_turn_state(&turn), UINT64_MAX, owner, take_all,
-                                   &batch);
-        more = write_batch(&turn, &batch, batch.now_ms + GOODBYE_MS) && batch.full;
+        more = sk_state_each_auto_renewed(sk_turn_state(&turn), UINT64_MAX, owner, &at, take_all,
+                                          &batch);
+        more &= write_batch(&turn, &batch, batch.now_ms + GOODBYE_MS);
         sk_turn_end(&turn);
     }
 }

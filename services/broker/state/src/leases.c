@@ -52,17 +52,40 @@ static bool tell_block(const struct renewal *r, const struct sk_window *w,
     return true;
 }
 
-void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint64_t only_owner,
+/* As many windows and blocks a call: of those, each is a miss of the cache. */
+enum { LOOK_AT_MOST = 2048 };
+
+/* False: the budget, or fn's patience, is used up before the window's end. */
+static bool tell_window(const struct renewal *r, const struct sk_window *w,
+                        struct sk_renewing_cursor *cursor, size_t *looked)
+{
+    if (cursor->window != w) cursor->block = 0;
+    cursor->window = w;
+    if (!r->only_owner && w->earliest_ms >= r->before_ms) return true;
+    for (size_t i = sk_window_entry(w, cursor->block); i < w->count; i++) {
+        const struct sk_block_entry *entry = &w->entries[w->head + i];
+        cursor->block = entry->index;
+        if ((*looked)++ >= LOOK_AT_MOST || !tell_block(r, w, entry)) return false;
+    }
+    return true;
+}
+
+bool sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint64_t only_owner,
+                                struct sk_renewing_cursor *cursor,
                                 bool (*fn)(void *arg, const struct sk_lease *lease,
                                            const struct sk_lease_info *info),
                                 void *arg)
 {
     struct renewal r = {.before_ms = before_ms, .only_owner = only_owner, .fn = fn, .arg = arg};
-    for (const struct sk_window *w = state->renewing; w; w = w->next_renewing) {
-        if (!only_owner && w->earliest_ms >= before_ms) continue;
-        for (size_t i = 0; i < w->count; i++)
-            if (!tell_block(&r, w, &w->entries[w->head + i])) return;
+    size_t looked = 0;
+    if (!cursor->begun || cursor->left > state->renewing_count) cursor->left = state->renewing_count;
+    cursor->begun = true;
+    for (; cursor->left > 0; cursor->left--) {
+        if (looked++ >= LOOK_AT_MOST) return true;
+        if (!tell_window(&r, state->renewing[cursor->left - 1], cursor, &looked)) return true;
+        cursor->window = NULL;
     }
+    return false;
 }
 
 /* --- apply ------------------------------------------------------------------------------- */

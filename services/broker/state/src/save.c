@@ -1,6 +1,8 @@
 /* save.c - snapshots: in pages while the state changes, and all at once; and the hash. */
 #include "save.h"
 
+#include <stdlib.h>
+
 #include "internal.h"
 
 enum { VISIT = 8 }; /* what looking at a row costs, in bytes of a page, though nothing be written */
@@ -12,18 +14,41 @@ static struct sk_row_place place_of(const struct sk_subscription *sub, uint32_t 
 
 /* --- put aside --------------------------------------------------------------------------- */
 
-/* Rows in there: u32 length, bytes. */
-static struct sk_buffer *begin_aside(struct sk_saver *saver, enum sk_row_kind kind, size_t *from)
+enum { CHUNK = 64 * 1024 };
+
+static struct sk_aside_chunk *chunk_for(struct sk_aside *aside, size_t len)
 {
-    struct sk_buffer *aside = &saver->aside[kind];
-    sk_buffer_put_u32(aside, 0);
-    *from = aside->len;
-    return aside;
+    struct sk_aside_chunk *chunk = aside->last;
+    if (chunk && chunk->room - chunk->len >= len) return chunk;
+    size_t room = len > CHUNK ? len : CHUNK;
+    chunk = sk_alloc(sizeof *chunk + room);
+    *chunk = (struct sk_aside_chunk){.room = room};
+    if (aside->last)
+        aside->last->next = chunk;
+    else
+        aside->first = chunk;
+    aside->last = chunk;
+    return chunk;
 }
 
-static void end_aside(struct sk_saver *saver, struct sk_buffer *aside, size_t from, uint32_t *saved)
+static void drop_first(struct sk_aside *aside)
 {
-    sk_put_u32(aside->data + from - 4, (uint32_t)(aside->len - from));
+    struct sk_aside_chunk *chunk = aside->first;
+    aside->first = chunk->next;
+    if (!aside->first) aside->last = NULL;
+    aside->at = 0;
+    free(chunk);
+}
+
+/* saver->row has it. */
+static void put_aside(struct sk_saver *saver, enum sk_row_kind kind, uint32_t *saved)
+{
+    size_t len = saver->row.len;
+    struct sk_aside_chunk *chunk = chunk_for(&saver->aside[kind], 4 + len);
+    sk_put_u32(chunk->rows + chunk->len, (uint32_t)len);
+    memcpy(chunk->rows + chunk->len + 4, saver->row.data, len);
+    chunk->len += 4 + len;
+    saver->row.len = 0;
     *saved = saver->generation;
 }
 
@@ -31,20 +56,16 @@ void sk_keep_topic(struct sk_state *state, struct sk_topic_node *topic)
 {
     struct sk_saver *saver = &state->saver;
     if (!sk_is_to_be_kept(saver, topic->saved)) return;
-    size_t from;
-    struct sk_buffer *aside = begin_aside(saver, SK_ROW_TOPIC, &from);
-    sk_put_topic_row(&topic->topic, aside);
-    end_aside(saver, aside, from, &topic->saved);
+    sk_put_topic_row(&topic->topic, &saver->row);
+    put_aside(saver, SK_ROW_TOPIC, &topic->saved);
 }
 
 void sk_keep_group(struct sk_state *state, struct sk_group_node *group)
 {
     struct sk_saver *saver = &state->saver;
     if (!sk_is_to_be_kept(saver, group->saved)) return;
-    size_t from;
-    struct sk_buffer *aside = begin_aside(saver, SK_ROW_GROUP, &from);
-    sk_put_group_row(&group->group, aside);
-    end_aside(saver, aside, from, &group->saved);
+    sk_put_group_row(&group->group, &saver->row);
+    put_aside(saver, SK_ROW_GROUP, &group->saved);
 }
 
 static void put_queue(uint32_t store_queue, const struct sk_queue_slot *slot, struct sk_buffer *out)
@@ -56,10 +77,8 @@ void sk_keep_queue(struct sk_state *state, uint32_t store_queue, struct sk_queue
 {
     struct sk_saver *saver = &state->saver;
     if (!sk_is_to_be_kept(saver, slot->saved)) return;
-    size_t from;
-    struct sk_buffer *aside = begin_aside(saver, SK_ROW_QUEUE, &from);
-    put_queue(store_queue, slot, aside);
-    end_aside(saver, aside, from, &slot->saved);
+    put_queue(store_queue, slot, &saver->row);
+    put_aside(saver, SK_ROW_QUEUE, &slot->saved);
 }
 
 void sk_keep_track(struct sk_state *state, const struct sk_subscription *sub, uint32_t queue)
@@ -68,20 +87,16 @@ void sk_keep_track(struct sk_state *state, const struct sk_subscription *sub, ui
     struct sk_track *track = &sub->tracks[queue];
     if (track->next == SK_NEVER) track->saved = saver->generation;
     if (!sk_is_to_be_kept(saver, track->saved)) return;
-    size_t from;
-    struct sk_buffer *aside = begin_aside(saver, SK_ROW_TRACK, &from);
-    sk_put_track_row(place_of(sub, queue), track->next, aside);
-    end_aside(saver, aside, from, &track->saved);
+    sk_put_track_row(place_of(sub, queue), track->next, &saver->row);
+    put_aside(saver, SK_ROW_TRACK, &track->saved);
 }
 
 void sk_keep_block(struct sk_saver *saver, const struct sk_window *w, uint64_t index,
                    struct sk_block *block)
 {
     if (!sk_is_to_be_kept(saver, block->saved)) return;
-    size_t from;
-    struct sk_buffer *aside = begin_aside(saver, SK_ROW_BLOCK, &from);
-    sk_put_block_row(place_of(w->subscription, w->queue), index, block, aside);
-    end_aside(saver, aside, from, &block->saved);
+    sk_put_block_row(place_of(w->subscription, w->queue), index, block, &saver->row);
+    put_aside(saver, SK_ROW_BLOCK, &block->saved);
 }
 
 void sk_saver_forget(struct sk_saver *saver, const struct sk_subscription *sub)
@@ -94,7 +109,9 @@ void sk_saver_forget(struct sk_saver *saver, const struct sk_subscription *sub)
 
 void sk_saver_done(struct sk_saver *saver)
 {
-    for (int kind = 0; kind < SK_ROW_END; kind++) sk_buffer_done(&saver->aside[kind]);
+    for (int kind = 0; kind < SK_ROW_END; kind++)
+        while (saver->aside[kind].first) drop_first(&saver->aside[kind]);
+    sk_buffer_done(&saver->row);
     *saver = (struct sk_saver){.generation = saver->generation};
 }
 
@@ -251,15 +268,15 @@ static bool walk(struct page *p)
 
 static bool give_aside(struct page *p)
 {
-    struct sk_saver *s = p->saver;
-    const struct sk_buffer *aside = &s->aside[s->kind];
-    while (s->aside_at < aside->len) {
+    struct sk_aside *aside = &p->saver->aside[p->saver->kind];
+    while (aside->first) {
         if (!has_room(p)) return false;
-        uint32_t unused, len = sk_get_u32(aside->data + s->aside_at);
+        uint32_t unused, len = sk_get_u32(aside->first->rows + aside->at);
         size_t from = p->out->len;
-        sk_buffer_put(p->out, aside->data + s->aside_at + 4, len);
-        s->aside_at += 4 + len;
+        sk_buffer_put(p->out, aside->first->rows + aside->at + 4, len);
         count(p, from, &unused);
+        aside->at += 4 + len;
+        if (aside->at == aside->first->len) drop_first(aside);
     }
     return true;
 }
@@ -267,14 +284,12 @@ static bool give_aside(struct page *p)
 static void next_kind(sk_state *state)
 {
     struct sk_saver *s = &state->saver;
-    sk_buffer_done(&s->aside[s->kind]);
     s->kind++;
     s->walked = false;
     s->id = 0;
     s->subscription = state->subscriptions;
     s->queue = 0;
     s->index = 0;
-    s->aside_at = 0;
 }
 
 static struct sk_row_header header_of(const sk_state *state)

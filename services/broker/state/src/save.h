@@ -18,6 +18,19 @@
 
 #include "rows.h"
 
+/* Rows put aside, in the order of their coming: in chunks, so that none is ever moved, and each is
+ * freed once it is written. */
+struct sk_aside_chunk {
+    struct sk_aside_chunk *next;
+    size_t room, len;
+    uint8_t rows[]; /* each: u32 length, bytes */
+};
+
+struct sk_aside {
+    struct sk_aside_chunk *first, *last;
+    size_t at; /* of the first, what is written */
+};
+
 struct sk_saver {
     bool active;
     uint32_t generation; /* of the snapshot under way, or of the last one */
@@ -30,8 +43,8 @@ struct sk_saver {
     uint64_t index;                       /* ...block */
 
     struct sk_row_header header; /* as it was at the beginning */
-    struct sk_buffer aside[SK_ROW_END];
-    size_t aside_at; /* of those of `kind`, what is written */
+    struct sk_aside aside[SK_ROW_END];
+    struct sk_buffer row; /* room for one */
     struct sk_row_tally tally;
 };
 

@@ -17,6 +17,7 @@ void sk_state_free(sk_state *state)
     while (state->subscriptions) sk_subscription_free(state, state->subscriptions);
     sk_catalogue_done(state);
     sk_pool_done(&state->pool);
+    free(state->renewing);
     free(state);
 }
 

@@ -80,14 +80,33 @@ struct sk_window *sk_track_window(struct sk_state *state, struct sk_subscription
     return track->window;
 }
 
+static void add_renewing(struct sk_state *state, struct sk_window *w)
+{
+    if (state->renewing_count == state->renewing_room) {
+        state->renewing_room = state->renewing_room ? state->renewing_room * 2 : 64;
+        state->renewing =
+            sk_realloc(state->renewing, state->renewing_room, sizeof(struct sk_window *));
+    }
+    state->renewing[state->renewing_count++] = w;
+    w->renewing_at = state->renewing_count;
+}
+
+/* The last one takes its place: a walk from the end to the front misses none. */
+static void remove_renewing(struct sk_state *state, struct sk_window *w)
+{
+    struct sk_window *last = state->renewing[--state->renewing_count];
+    state->renewing[w->renewing_at - 1] = last;
+    last->renewing_at = w->renewing_at;
+    w->renewing_at = 0;
+}
+
 static void list_renewing(struct sk_state *state, struct sk_window *w, bool wanted)
 {
-    if (w->listed_renewing == wanted) return;
-    w->listed_renewing = wanted;
+    if ((w->renewing_at != 0) == wanted) return;
     if (wanted)
-        DL_APPEND2(state->renewing, w, prev_renewing, next_renewing);
+        add_renewing(state, w);
     else
-        DL_DELETE2(state->renewing, w, prev_renewing, next_renewing);
+        remove_renewing(state, w);
 }
 
 static void drop_window(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track)

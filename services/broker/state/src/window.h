@@ -72,8 +72,7 @@ struct sk_window {
     struct sk_subscription *subscription;
     uint32_t queue;
     struct sk_window *next, *prev;                   /* its windows */
-    struct sk_window *next_renewing, *prev_renewing; /* all of the state with auto-renewed leases */
-    bool listed_renewing;
+    size_t renewing_at; /* its place in the state's list of those with auto-renewed leases, from 1 */
 };
 
 /* Blocks and windows that were freed, for the next use: delivery and acknowledgement of a

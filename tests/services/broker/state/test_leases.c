@@ -263,6 +263,12 @@ static bool see(void *arg, const struct sk_lease *lease, const struct sk_lease_i
     return seen->count != seen->stop_after;
 }
 
+static void each_renewed(uint64_t before_ms, uint64_t owner, struct seen *seen)
+{
+    struct sk_renewing_cursor at = {0};
+    sk_state_each_auto_renewed(w.state, before_ms, owner, &at, see, seen);
+}
+
 START_TEST(auto_renewed_leases_are_found_by_time_and_by_owner)
 {
     ck_assert_uint_eq(receive(2, true, 1), 2); /* offsets 0, 1 */
@@ -272,26 +278,102 @@ START_TEST(auto_renewed_leases_are_found_by_time_and_by_owner)
     ck_assert_uint_eq(receive(2, true, 2), 2); /* 3, 4 */
 
     struct seen seen = {0};
-    sk_state_each_auto_renewed(w.state, w.now_ms + 901, 0, see, &seen);
+    each_renewed(w.now_ms + 901, 0, &seen);
     ck_assert_uint_eq(seen.count, 2);
     ck_assert_uint_eq(seen.offsets[0], 0);
     ck_assert_uint_eq(seen.offsets[1], 1);
 
     seen = (struct seen){0};
-    sk_state_each_auto_renewed(w.state, 0, 2, see, &seen);
+    each_renewed(0, 2, &seen);
     ck_assert_uint_eq(seen.count, 2);
     ck_assert_uint_eq(seen.offsets[0], 3);
 
     seen = (struct seen){.stop_after = 3};
-    sk_state_each_auto_renewed(w.state, UINT64_MAX, 0, see, &seen);
+    each_renewed(UINT64_MAX, 0, &seen);
     ck_assert_uint_eq(seen.count, 3);
 
     world_ack(&w, &first, 1);
     world_release(&w, leases, 2);
     seen = (struct seen){0};
-    sk_state_each_auto_renewed(w.state, UINT64_MAX, 0, see, &seen);
+    each_renewed(UINT64_MAX, 0, &seen);
     ck_assert_uint_eq(seen.count, 1);
     ck_assert_uint_eq(seen.offsets[0], 1);
+}
+END_TEST
+
+/* --- a walk in parts ---------------------------------------------------------------------- */
+
+enum { MANY_QUEUES = 5000, MANY_OFFSETS = 150000 };
+
+static uint8_t told[2 * MANY_OFFSETS];
+
+static uint8_t *told_of(const struct sk_lease *lease)
+{
+    return &told[2 * lease->offset + lease->queue];
+}
+
+static bool tell(void *arg, const struct sk_lease *lease, const struct sk_lease_info *i)
+{
+    size_t *count = arg;
+    (void)i;
+    *told_of(lease) = 1;
+    ++*count;
+    return true;
+}
+
+/* Leases of one message each in many queues, or of many messages in one. */
+static size_t lease_many(uint32_t of, struct sk_lease *all)
+{
+    static struct sk_chosen some[SK_CHOOSE_MAX];
+    struct world_receive how = {
+        .group = group, .topic = of, .count = SK_CHOOSE_MAX, .auto_renew = true};
+    size_t total = 0, got;
+    while ((got = world_receive(&w, &how, all + total, some)) > 0) total += got;
+    return total;
+}
+
+/* What comes and goes between two calls hides nothing that stays. */
+static void walk_in_parts(struct sk_lease *all, size_t total, size_t least_calls)
+{
+    struct sk_renewing_cursor at = {0};
+    size_t calls = 0, acked = 0;
+    bool more = true;
+    memset(told, 0, sizeof told);
+    while (more) {
+        size_t count = 0;
+        more = sk_state_each_auto_renewed(w.state, UINT64_MAX, 0, &at, tell, &count);
+        ck_assert_uint_le(count, 2048 * 64);
+        calls++;
+        world_ack(&w, all + acked, 200);
+        acked += 200;
+    }
+    ck_assert_uint_ge(calls, least_calls);
+    for (size_t i = acked; i < total; i++)
+        ck_assert_msg(*told_of(&all[i]), "lease %zu was missed", i);
+}
+
+START_TEST(a_walk_over_many_windows_comes_in_parts)
+{
+    static struct sk_lease all[MANY_QUEUES];
+    uint32_t wide = world_topic(&w, "wide", MANY_QUEUES);
+    for (uint32_t q = 0; q < MANY_QUEUES; q++) world_send(&w, wide, q, 1, 0);
+    ck_assert_uint_eq(lease_many(wide, all), MANY_QUEUES);
+    walk_in_parts(all, MANY_QUEUES, 3);
+}
+END_TEST
+
+/* The small one comes after it in the walk. */
+START_TEST(a_walk_over_one_large_window_comes_in_parts)
+{
+    enum { SMALL = 500, DEEP = MANY_OFFSETS - SMALL };
+    static struct sk_lease all[MANY_OFFSETS];
+    uint32_t deep = world_topic(&w, "deep", 2);
+    world_send(&w, deep, 0, SMALL, 0);
+    world_send(&w, deep, 1, DEEP, 0);
+    ck_assert_uint_eq(lease_many(deep, all), SMALL + DEEP);
+    memmove(all, all + SMALL, (size_t)DEEP * sizeof *all); /* the small one's stay */
+    walk_in_parts(all, DEEP, 2);
+    for (uint64_t o = 0; o < SMALL; o++) ck_assert(told[2 * o]);
 }
 END_TEST
 
@@ -326,6 +408,8 @@ static Suite *leases_suite(void)
     tcase_add_test(tc, released_messages_are_due_now);
     tcase_add_test(tc, leases_in_hidden_queues_wake_nobody);
     tcase_add_test(tc, auto_renewed_leases_are_found_by_time_and_by_owner);
+    tcase_add_test(tc, a_walk_over_many_windows_comes_in_parts);
+    tcase_add_test(tc, a_walk_over_one_large_window_comes_in_parts);
     tcase_add_test(tc, payloads_stay_small);
     suite_add_tcase(suite, tc);
     return suite;

@@ -320,8 +320,20 @@ void sk_state_encode_release(const struct sk_lease *leases, size_t count, struct
 
 /* Auto-renewed leases whose deadline is before `before_ms`, or, with only_owner != 0, all of
  * that owner. A lease that has ended but was given to nobody else is among them: RENEW revives
- * it. Stops when fn returns false. fn must not apply anything. */
-void sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint64_t only_owner,
+ * it. fn must not apply anything.
+ *
+ * A call looks at a bounded part of them, or until fn returns false, and goes on where the last one
+ * with this cursor stopped; false: that was all. What changes between two calls does no harm: each
+ * lease that was there when the walk began and is still there was told when it ends, some of them
+ * perhaps twice. */
+struct sk_renewing_cursor { /* zeroed at first; the rest is the state's */
+    bool begun;
+    size_t left;
+    const void *window;
+    uint64_t block;
+};
+bool sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint64_t only_owner,
+                                struct sk_renewing_cursor *cursor,
                                 bool (*fn)(void *arg, const struct sk_lease *lease,
                                            const struct sk_lease_info *info),
                                 void *arg);
