@@ -51,7 +51,7 @@ static struct sk_status write_snapshot(sk_store *store, uint64_t position, struc
 struct sk_status sk_store_snapshot(sk_store *store)
 {
     enum { RETRY_AFTER_US = 10 * 1000000 };
-    sk_mutex_lock(&store->snapshot_lock);
+    sk_turnstile_enter(&store->housekeeping);
     struct sk_buffer body = {0};
     uint64_t owner_bytes = 0;
     uint64_t position = freeze(store, &body, &owner_bytes);
@@ -69,7 +69,7 @@ struct sk_status sk_store_snapshot(sk_store *store)
         atomic_store(&store->snapshot_not_before_us, sk_mono_us(store->clock) + RETRY_AFTER_US);
         if (sk_index_is_broken(store->index)) sk_store_mark_failed(store, s);
     }
-    sk_mutex_unlock(&store->snapshot_lock);
+    sk_turnstile_leave(&store->housekeeping);
     return s;
 }
 
@@ -117,7 +117,7 @@ static bool oldest_should_go(sk_store *store, uint64_t now_ms)
 size_t sk_store_retain(sk_store *store)
 {
     size_t gone = 0;
-    sk_mutex_lock(&store->snapshot_lock);
+    sk_turnstile_enter(&store->housekeeping);
     sk_store_look_at_disk(store);
     uint64_t now_ms = sk_wall_ms(store->clock);
     struct sk_status s = SK_SUCCESS;
@@ -133,6 +133,6 @@ size_t sk_store_retain(sk_store *store)
         sk_epochs_trim(&store->epochs, sk_commitlog_begin(&store->log));
     }
     if (!atomic_load(&store->failed)) sk_commitlog_retry(&store->log);
-    sk_mutex_unlock(&store->snapshot_lock);
+    sk_turnstile_leave(&store->housekeeping);
     return gone;
 }
