@@ -8,6 +8,16 @@
 
 #include "base/assert.h"
 
+#ifdef SK_DEBUG
+static _Thread_local unsigned held;
+
+unsigned sk_mutexes_held(void) { return held; }
+
+static void count_held(unsigned by) { held += by; }
+#else
+static void count_held(unsigned by) { (void)by; }
+#endif
+
 void sk_mutex_init(struct sk_mutex *m)
 {
     sk_assert(pthread_mutex_init(&m->impl, NULL) == 0);
@@ -32,11 +42,13 @@ void sk_mutex_lock(struct sk_mutex *m) SK_NO_THREAD_ANALYSIS
     sk_assert(!sk_mutex_is_held(m));
     pthread_mutex_lock(&m->impl);
     set_owner(m, (uintptr_t)pthread_self());
+    count_held(1);
 }
 
 void sk_mutex_unlock(struct sk_mutex *m) SK_NO_THREAD_ANALYSIS
 {
     sk_assert(sk_mutex_is_held(m));
+    count_held(-1u);
     set_owner(m, 0);
     pthread_mutex_unlock(&m->impl);
 }
@@ -80,6 +92,37 @@ bool sk_cond_wait_for(struct sk_cond *c, struct sk_mutex *m, uint64_t timeout_us
 
 void sk_cond_signal(struct sk_cond *c) { pthread_cond_signal(&c->impl); }
 void sk_cond_broadcast(struct sk_cond *c) { pthread_cond_broadcast(&c->impl); }
+
+void sk_turnstile_init(struct sk_turnstile *t)
+{
+    sk_mutex_init(&t->lock);
+    sk_cond_init(&t->left);
+    t->taken = false;
+}
+
+void sk_turnstile_done(struct sk_turnstile *t)
+{
+    sk_assert(!t->taken);
+    sk_cond_done(&t->left);
+    sk_mutex_done(&t->lock);
+}
+
+void sk_turnstile_enter(struct sk_turnstile *t)
+{
+    sk_mutex_lock(&t->lock);
+    while (t->taken) sk_cond_wait(&t->left, &t->lock);
+    t->taken = true;
+    sk_mutex_unlock(&t->lock);
+}
+
+void sk_turnstile_leave(struct sk_turnstile *t)
+{
+    sk_mutex_lock(&t->lock);
+    sk_assert(t->taken);
+    t->taken = false;
+    sk_cond_signal(&t->left);
+    sk_mutex_unlock(&t->lock);
+}
 
 struct sk_status sk_thread_start(const char *name, void *(*body)(void *), void *arg, pthread_t *out)
 {

@@ -38,6 +38,14 @@ void sk_mutex_lock(struct sk_mutex *m) SK_ACQUIRES(*m);
 void sk_mutex_unlock(struct sk_mutex *m) SK_RELEASES(*m);
 bool sk_mutex_is_held(const struct sk_mutex *m); /* by the calling thread */
 
+/* How many the calling thread holds: so that a room can insist on being called without any
+ * (api/rpc/src/enter.h). Counted in debug builds, and 0 in others. */
+#ifdef SK_DEBUG
+unsigned sk_mutexes_held(void);
+#else
+static inline unsigned sk_mutexes_held(void) { return 0; }
+#endif
+
 /* Waits use CLOCK_MONOTONIC. */
 struct sk_cond {
     pthread_cond_t impl;
@@ -50,6 +58,20 @@ void sk_cond_wait(struct sk_cond *c, struct sk_mutex *m) SK_REQUIRES(*m);
 bool sk_cond_wait_for(struct sk_cond *c, struct sk_mutex *m, uint64_t timeout_us) SK_REQUIRES(*m);
 void sk_cond_signal(struct sk_cond *c);
 void sk_cond_broadcast(struct sk_cond *c);
+
+/* One at a time through long work that calls others: who is inside holds no lock meanwhile, so
+ * what it calls may take any, and go into rooms that insist on none. What is called from inside
+ * must not enter. */
+struct sk_turnstile {
+    struct sk_mutex lock;
+    struct sk_cond left;
+    bool taken; /* guarded by lock */
+};
+
+void sk_turnstile_init(struct sk_turnstile *t);
+void sk_turnstile_done(struct sk_turnstile *t);
+void sk_turnstile_enter(struct sk_turnstile *t);
+void sk_turnstile_leave(struct sk_turnstile *t);
 
 /* `name` is shown by top -H and gdb: at most 15 characters. All signals are blocked in
  * the new thread, so that only main's sigwait sees them. */
