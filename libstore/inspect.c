@@ -194,7 +194,7 @@ static struct sk_status check_snapshots(struct inspection *in)
     size_t count = 0;
     SK_TRY(sk_disk_list(in->vfs, in->paths.snapshot, ".snap", false, &positions, &count));
     count = without_cut(in, positions, count);
-    struct sk_status reach = sk_reach_check(&in->log, positions, count);
+    struct sk_status reach = sk_log_reaches(&in->log, positions, count);
     if (!sk_ok(reach)) tell(in, true, in->paths.log, 0, "%s", sk_status_text(&reach));
     while (count-- > 0) check_snapshot(in, positions[count]); /* newest first */
     free(positions);
@@ -204,7 +204,7 @@ static struct sk_status check_snapshots(struct inspection *in)
              "no valid snapshot, and the log begins at position %" PRIu64,
              in->log.segments[0]->base);
     if (sk_ok(reach) && in->snapshot && in->log.count) {
-        struct sk_status s = sk_log_reaches(&in->log, in->snapshot);
+        struct sk_status s = sk_log_reaches(&in->log, &in->snapshot, 1);
         if (!sk_ok(s)) tell(in, true, in->paths.log, in->snapshot, "%s", sk_status_text(&s));
     }
     return SK_SUCCESS;

@@ -103,7 +103,7 @@ static struct sk_status load_newest(sk_store *store, const uint64_t *positions, 
     return SK_SUCCESS;
 }
 
-struct sk_status sk_reach_check(const struct sk_commitlog *log, const uint64_t *positions,
+struct sk_status sk_log_reaches(const struct sk_commitlog *log, const uint64_t *positions,
                                 size_t count)
 {
     if (count == 0 || log->count == 0) return SK_SUCCESS;
@@ -129,7 +129,7 @@ static struct sk_status start_from(sk_store *store, uint64_t *position)
     uint64_t *positions = NULL;
     size_t count = 0;
     SK_TRY(sk_disk_list(store->vfs, store->paths.snapshot, ".snap", true, &positions, &count));
-    struct sk_status s = sk_reach_check(&store->log, positions, count);
+    struct sk_status s = sk_log_reaches(&store->log, positions, count);
     if (sk_ok(s)) s = load_newest(store, positions, count, position);
     free(positions);
     SK_TRY(s);
@@ -252,17 +252,6 @@ struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_en
                     log->dir, base, end->bad - base, end->why, durable);
 }
 
-struct sk_status sk_log_reaches(const struct sk_commitlog *log, uint64_t snapshot)
-{
-    uint64_t first = log->segments[0]->base, end = sk_segment_end(log->segments[log->count - 1]);
-    if (snapshot >= first && snapshot <= end) return SK_SUCCESS;
-    uint64_t missing = snapshot < first ? first - log->segment_bytes : end;
-    return sk_error(SK_CORRUPT,
-                    "'%s/%020" PRIu64 ".log' is missing: the log has positions %" PRIu64
-                    " to %" PRIu64 ", the newest snapshot is of %" PRIu64,
-                    log->dir, missing, first, end, snapshot);
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -372,7 +361,7 @@ static struct sk_status recover_log(sk_store *store, uint64_t snapshot, struct s
     const struct sk_watermark *mark = &store->watermark;
     store->log.own_from = mark->own_from;
     uint64_t from = snapshot ? snapshot : sk_commitlog_begin(&store->log);
-    SK_TRY(sk_log_reaches(&store->log, from));
+    SK_TRY(sk_log_reaches(&store->log, &snapshot, snapshot != 0)); /* it may be an older one */
     if (!mark->clean)
         sk_distrust_cache(&store->log, larger(mark->flushed, sk_commitlog_begin(&store->log)));
 

@@ -29,17 +29,14 @@ void sk_distrust_cache(struct sk_commitlog *log, uint64_t from);
 /* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
 uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);
 
-/* SK_CORRUPT, naming the segment that is missing, when the log does not have the place of its
- * newest snapshot. The log has at least one segment. */
-SK_CHECKED struct sk_status sk_log_reaches(const struct sk_commitlog *log, uint64_t snapshot);
-
 /* SK_CORRUPT when the end lies below what was durable. */
 SK_CHECKED struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_end *end,
                                          uint64_t durable);
 
-/* SK_CORRUPT, naming the file, when the log does not reach back to the snapshots at `positions`
- * (ascending): retention leaves the two newest what they need. An older one is a leftover. */
-SK_CHECKED struct sk_status sk_reach_check(const struct sk_commitlog *log,
+/* SK_CORRUPT, naming the segment that is missing, when the log does not have the places of the snapshots
+ * that count: the two newest of `positions` (ascending), which retention leaves what they need, or the one
+ * that was loaded. An older one is a leftover. */
+SK_CHECKED struct sk_status sk_log_reaches(const struct sk_commitlog *log,
                                            const uint64_t *positions, size_t count);
 
 #endif

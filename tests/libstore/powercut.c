@@ -217,6 +217,21 @@ static void begin_epoch(struct work *w)
     sk_store_publish(w->store);
 }
 
+/* Retention first appends a record of the log's new beginning, of which it tells the fold. */
+static void retain(struct work *w)
+{
+    power_past_submit(&w->past, w->disk, w->past.count + 1);
+    sk_store_retain(w->store);
+    if (w->state.records > w->past.count) {
+        struct power_put put = {.queue = SK_NO_QUEUE,
+                                .span = {w->state.last_position - 8, w->state.last_position},
+                                .ends_batch = true};
+        add_past(w, &put);
+        sk_store_publish(w->store);
+    }
+    power_past_submit(&w->past, w->disk, w->past.count);
+}
+
 static void change_sides(struct work *w)
 {
     if (is_receiver(w) || power_below(&w->dice, 2)) {
@@ -349,7 +364,7 @@ static void step(struct work *w)
     else if (what < 82)
         change_sides(w);
     else if (what < 86)
-        sk_store_retain(w->store);
+        retain(w);
     else if (what < 93)
         work_ahead(w);
     else if (what < 97)
