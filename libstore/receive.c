@@ -242,7 +242,6 @@ struct sk_status sk_store_receive(sk_store *store, uint64_t position, struct sk_
     struct incoming in = {.store = store, .position = position, .bytes = bytes};
     SK_TRY(check(&in));
     SK_TRY(sk_store_note_received(store));
-    store->writes = false;
     struct sk_status s = sk_commitlog_append_frames(&store->log, in.position, bytes, in.closes);
     if (!sk_ok(s)) return sk_store_append_failed(store, s);
     uint64_t end = sk_commitlog_tail(&store->log);

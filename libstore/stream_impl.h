@@ -7,7 +7,7 @@
 
 struct sk_log_streams {
     struct sk_mutex lock;
-    sk_log_stream *first;      /* guarded by lock */
+    sk_log_stream *first;  /* guarded by lock */
     _Atomic uint64_t lost; /* so many were passed by retention */
 };
 

@@ -81,6 +81,7 @@ prove_powercut() {
     build asan
     local lines
     lines=$(build/asan/tests/powercut.store --deep --jobs 2 --seeds 60 &&
+            build/asan/tests/powercut.follow --deep --jobs 2 --seeds 30 &&
             build/asan/tests/powercut.broker --deep --jobs 2 --seeds 240)
     echo "$lines"
     awk '{ images += $11; distinct += $13; second += $15; recoveries += $18 }

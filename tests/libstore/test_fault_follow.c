@@ -179,6 +179,7 @@ static bool run_case(struct memory_vfs *base, const struct fault_row *row, long 
 static struct memory_vfs *half_way(void)
 {
     struct memory_vfs *disk = memory_vfs_copy(empty);
+    memory_vfs_rebase(disk);
     ck_ok(open_follower(memory_vfs_door(disk)));
     while (sk_store_tail(pair.follower.store) < 2 * SEGMENT) receive_one(2000);
     ck_ok(sk_store_flush(pair.follower.store));

@@ -70,7 +70,7 @@ START_TEST(a_log_that_receives_takes_nothing_of_its_own)
     pair.follower.next[1] = 1;
     struct sk_status s = toy_try_put(&pair.follower, 1, 10, &span);
     ck_assert_int_eq(s.code, SK_NOT_MASTER);
-    ck_assert_msg(strstr(s.detail, "begin an ") != NULL, "%s", s.detail);
+    ck_assert_msg(strstr(s.detail, "begin one ") != NULL, "%s", s.detail);
     pair_check_equal(&pair);
 }
 END_TEST
