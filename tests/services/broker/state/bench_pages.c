@@ -157,7 +157,7 @@ static void measure(const char *name, sk_state *state, uint32_t queues, bool bus
 
 int main(void)
 {
-    mallopt(M_TRIM_THRESHOLD, 1 << 30); /* boot.c keeps freed memory, too: giving it back takes ms */
+    mallopt(M_TRIM_THRESHOLD, 1 << 30); /* giving memory back is not what is timed here */
     sk_state *state = many_queues();
     measure("1,000,000 queues and cursors", state, QUEUES, false);
     measure("the same, 8 seeks after each page", state, QUEUES, true);
