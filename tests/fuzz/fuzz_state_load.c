@@ -25,6 +25,20 @@ static void create(sk_state *state)
     sk_buffer_done(&b);
 }
 
+static void save_in_pages(sk_state *state)
+{
+    struct sk_buffer b = {0};
+    sk_state *copy = sk_state_new();
+    sk_state_save_begin(state);
+    while (sk_state_save_page(state, &b, 64)) {
+    }
+    sk_state_save_end(state);
+    sk_assert(sk_ok(sk_state_load(copy, sk_buffer_slice(&b))));
+    sk_assert(sk_state_hash(copy) == sk_state_hash(state));
+    sk_state_free(copy);
+    sk_buffer_done(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sk_buffer b = {0};
@@ -35,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sk_state_save(state, &b);
         sk_assert(sk_ok(sk_state_load(copy, sk_buffer_slice(&b))));
         sk_assert(sk_state_hash(copy) == sk_state_hash(state));
+        save_in_pages(state);
         create(state);
     }
     sk_buffer_done(&b);

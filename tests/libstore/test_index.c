@@ -309,7 +309,7 @@ static Suite *index_suite(void)
     tcase_add_test(tc, restarts_at_any_moment_find_the_same_queues);
     tcase_add_test(tc, a_rotten_entry_is_found_in_the_log_and_repaired);
     tcase_add_test(tc, dropped_queues_are_forgotten);
-    tcase_add_loop_test(tc, a_table_speaks_of_what_was_there_when_it_was_begun, 0, 24);
+    tcase_add_loop_test(tc, a_table_speaks_of_what_was_there_when_it_was_begun, 0, 12);
     tcase_add_test(tc, a_hundred_thousand_quiet_queues_are_cheap);
     suite_add_tcase(suite, tc);
     return suite;

@@ -181,8 +181,10 @@ static bool walk_queues(struct page *p)
     struct sk_saver *s = p->saver;
     for (; s->id < s->header.next_queue; s->id++, p->visited++) {
         if (!has_room(p)) return false;
+        if (s->id / SK_PAGE_QUEUES >= p->state->page_count) return true; /* their topics are gone */
         struct sk_queue_page *page = p->state->pages[s->id / SK_PAGE_QUEUES];
-        if (!page) { /* go on behind it */
+        if (!page) { /* go on with the next one */
+            if ((s->id | (SK_PAGE_QUEUES - 1)) >= s->header.next_queue) return true;
             s->id |= SK_PAGE_QUEUES - 1;
             continue;
         }
