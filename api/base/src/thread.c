@@ -8,6 +8,16 @@
 
 #include "base/assert.h"
 
+#ifdef SK_DEBUG
+static _Thread_local unsigned held;
+
+unsigned sk_mutexes_held(void) { return held; }
+
+static void count_held(unsigned by) { held += by; }
+#else
+static void count_held(unsigned by) { (void)by; }
+#endif
+
 void sk_mutex_init(struct sk_mutex *m)
 {
     sk_assert(pthread_mutex_init(&m->impl, NULL) == 0);
@@ -32,11 +42,13 @@ void sk_mutex_lock(struct sk_mutex *m) SK_NO_THREAD_ANALYSIS
     sk_assert(!sk_mutex_is_held(m));
     pthread_mutex_lock(&m->impl);
     set_owner(m, (uintptr_t)pthread_self());
+    count_held(1);
 }
 
 void sk_mutex_unlock(struct sk_mutex *m) SK_NO_THREAD_ANALYSIS
 {
     sk_assert(sk_mutex_is_held(m));
+    count_held(-1u);
     set_owner(m, 0);
     pthread_mutex_unlock(&m->impl);
 }

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "src/enter.h"
 #include "src/server_inside.h"
 
 /* The moves of the drawing in call_inside.h; all others are bugs, above all
@@ -178,6 +179,7 @@ void rpc_call_watch_close(rpc_call *call)
 
 void rpc_call_on_cancel(rpc_call *call, rpc_cancel_fn *fn, void *arg)
 {
+    rpc_enter();
     rpc_call_watch_close(call);
     sk_mutex_lock(&call->lock);
     sk_assert(call->state == CALL_OPEN && !call->cancel_fn);
@@ -199,6 +201,7 @@ bool rpc_call_is_cancelled(const rpc_call *call)
 void rpc_call_finish_done(rpc_call *call, enum rpc_code code, const char *detail, rpc_done_fn *done,
                           void *arg)
 {
+    rpc_enter();
     /* `done` wants to know how the call ended, so its end is reported on its own: in one
      * batch with the status the core hides whether the status was sent. */
     if (done) rpc_call_watch_close(call);

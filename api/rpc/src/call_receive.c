@@ -1,6 +1,7 @@
 /* call_receive.c - a bidi call's incoming messages, one at a time. */
 #include "base/assert.h"
 #include "src/call_inside.h"
+#include "src/enter.h"
 #include "src/server_inside.h"
 
 /* The reference of `received` is taken by listen and handed from read to read. */
@@ -74,6 +75,7 @@ void rpc_call_on_received(struct rpc_op *op, bool ok)
 void rpc_call_listen(rpc_call *call, const struct rpc_stream_events *events, const void *typed,
                      void *arg)
 {
+    rpc_enter();
     sk_assert(call->route->method->kind == RPC_BIDI && !call->events);
     call->events = events;
     call->events_typed = typed;

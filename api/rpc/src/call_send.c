@@ -10,6 +10,7 @@
 #include "src/call_inside.h"
 #include "src/code.h"
 #include "src/cork.h"
+#include "src/enter.h"
 
 /* --- planning, with the lock held --------------------------------------------- */
 
@@ -109,6 +110,7 @@ static void enqueue(rpc_call *call, struct rpc_outgoing message)
 
 void rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
 {
+    rpc_enter();
     rpc_call_watch_close(call);
     struct rpc_outgoing out;
     out.payload = rpc_payload_pack(message, &out.len);
@@ -117,6 +119,7 @@ void rpc_call_write(rpc_call *call, const ProtobufCMessage *message)
 
 void rpc_call_write_pieces(rpc_call *call, const struct rpc_piece *pieces, size_t count)
 {
+    rpc_enter();
     rpc_call_watch_close(call);
     struct rpc_outgoing out;
     out.payload = rpc_payload_gather(&call->slab, pieces, count, &out.len);
@@ -125,6 +128,7 @@ void rpc_call_write_pieces(rpc_call *call, const struct rpc_piece *pieces, size_
 
 void rpc_call_send_headers(rpc_call *call)
 {
+    rpc_enter();
     rpc_call_watch_close(call);
     struct rpc_batch batch;
     sk_mutex_lock(&call->lock);
@@ -151,6 +155,7 @@ static void reply(rpc_call *call, struct rpc_outgoing message)
 
 void rpc_call_reply(rpc_call *call, const ProtobufCMessage *response)
 {
+    rpc_enter();
     struct rpc_outgoing out;
     out.payload = rpc_payload_pack(response, &out.len);
     reply(call, out);
@@ -158,6 +163,7 @@ void rpc_call_reply(rpc_call *call, const ProtobufCMessage *response)
 
 void rpc_call_reply_bytes(rpc_call *call, struct sk_slice serialized)
 {
+    rpc_enter();
     reply(call, (struct rpc_outgoing){rpc_payload_copy(serialized), serialized.len});
 }
 

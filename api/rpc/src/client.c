@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "src/client_inside.h"
 #include "src/code.h"
+#include "src/enter.h"
 #include "src/payload.h"
 #include "src/server_inside.h"
 #include "src/tls.h"
@@ -29,12 +30,14 @@ static struct sk_status client_new(struct rpc_poller *poller, const char *name, 
 
 struct sk_status rpc_client_new(rpc_client **out)
 {
+    rpc_enter();
     rpc_core_start();
     return client_new(rpc_poller_new(), "rpc-client", out);
 }
 
 struct sk_status rpc_client_new_beside(rpc_server *server, rpc_client **out)
 {
+    rpc_enter();
     return client_new(rpc_poller_ref(server->pollers[0]), "rpc-0", out);
 }
 
@@ -50,6 +53,7 @@ static void cancel_all(rpc_client *client)
 
 void rpc_client_free(rpc_client *client)
 {
+    rpc_enter();
     if (!client) return;
     cancel_all(client);
     rpc_poller_unref(client->poller);
@@ -96,6 +100,7 @@ static grpc_channel *core_open(const char *target, grpc_channel_credentials *cre
 struct sk_status rpc_channel_open(rpc_client *client, const char *target,
                                   const struct rpc_channel_options *options, rpc_channel **out)
 {
+    rpc_enter();
     grpc_channel_credentials *credentials;
     SK_TRY(rpc_tls_channel_credentials(options, &credentials));
     rpc_channel *channel = sk_zalloc(1, sizeof *channel);
@@ -110,6 +115,7 @@ struct sk_status rpc_channel_open(rpc_client *client, const char *target,
 
 void rpc_channel_close(rpc_channel *channel)
 {
+    rpc_enter();
     if (!channel || atomic_fetch_sub_explicit(&channel->refs, 1, memory_order_acq_rel) != 1) return;
     grpc_channel_destroy(channel->core);
     free(channel->target);

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "src/enter.h"
 #include "src/server_inside.h"
 
 /* How long a cut-off call may take to be finished by its owner. Longer is a leak.
@@ -141,6 +142,7 @@ static bool begin(struct rpc_server *server)
 
 void rpc_server_drain(rpc_server *server, unsigned grace_ms)
 {
+    rpc_enter();
     if (!begin(server)) return;
     tell_watchers(server);
     tell_parked(server);

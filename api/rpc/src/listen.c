@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/memory.h"
+#include "src/enter.h"
 #include "src/server_inside.h"
 #include "src/tls.h"
 
@@ -61,6 +62,7 @@ static struct sk_status bind_port(rpc_server *server, const char *address,
 
 struct sk_status rpc_server_listen(rpc_server *server, const char *address, int *port)
 {
+    rpc_enter();
     grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
     struct sk_status s = bind_port(server, address, plain, port);
     grpc_server_credentials_release(plain);
@@ -70,6 +72,7 @@ struct sk_status rpc_server_listen(rpc_server *server, const char *address, int 
 struct sk_status rpc_server_listen_tls(rpc_server *server, const char *address,
                                        const struct rpc_tls_options *tls, int *port)
 {
+    rpc_enter();
     grpc_server_credentials *credentials;
     SK_TRY(rpc_tls_server_credentials(tls, &credentials));
     struct sk_status s = bind_port(server, address, credentials, port);

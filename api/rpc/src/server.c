@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "src/enter.h"
 #include "src/server_inside.h"
 
 enum { MIB = 1024 * 1024 };
@@ -68,6 +69,7 @@ static grpc_server *core_new(const struct rpc_server_options *o)
 
 struct sk_status rpc_server_new(const struct rpc_server_options *options, rpc_server **out)
 {
+    rpc_enter();
     rpc_core_start();
     rpc_server *server = sk_zalloc(1, sizeof *server);
     server->options = with_defaults(options);
@@ -175,6 +177,7 @@ static void register_route(rpc_server *server, struct rpc_route *route)
 
 struct sk_status rpc_server_start(rpc_server *server)
 {
+    rpc_enter();
     sk_assert(server->state == SERVER_NEW);
     for (struct rpc_route *route = server->routes; route; route = route->next)
         register_route(server, route);
@@ -212,6 +215,7 @@ static void free_watchers(rpc_server *server)
 
 void rpc_server_free(rpc_server *server)
 {
+    rpc_enter();
     if (!server) return;
     rpc_server_drain(server, 0);
     grpc_server_destroy(server->core);

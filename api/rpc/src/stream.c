@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "src/call_inside.h"
 #include "src/client_inside.h"
+#include "src/enter.h"
 
 struct rpc_stream {
     struct rpc_client_call call;
@@ -20,7 +21,8 @@ struct rpc_stream {
     const struct rpc_stream_handler *handler;
     const void *typed;
     void *arg;
-    atomic_int refs; /* the events under way: status, reading, sending */
+    atomic_int events; /* under way: status, reading, sending */
+    atomic_int refs;   /* ours until closed() has returned, and those of owners */
 
     struct sk_mutex lock;
     struct rpc_queue queue; /* guarded by lock, as all that follows */
@@ -67,12 +69,26 @@ static struct rpc_outcome outcome_of(const rpc_stream *stream)
     return rpc_client_outcome(channel, stream->code, stream->detail);
 }
 
-static void unref(rpc_stream *stream)
+rpc_stream *rpc_stream_ref(rpc_stream *stream)
 {
-    if (atomic_fetch_sub_explicit(&stream->refs, 1, memory_order_acq_rel) != 1) return;
+    atomic_fetch_add_explicit(&stream->refs, 1, memory_order_relaxed);
+    return stream;
+}
+
+void rpc_stream_unref(rpc_stream *stream)
+{
+    rpc_enter();
+    if (stream && atomic_fetch_sub_explicit(&stream->refs, 1, memory_order_acq_rel) == 1)
+        stream_free(stream);
+}
+
+/* An event was reported; with the last one the stream is closed. */
+static void event_done(rpc_stream *stream)
+{
+    if (atomic_fetch_sub_explicit(&stream->events, 1, memory_order_acq_rel) != 1) return;
     struct rpc_outcome outcome = outcome_of(stream);
     stream->handler->closed(stream->typed, stream->arg, stream, &outcome);
-    stream_free(stream);
+    rpc_stream_unref(stream);
 }
 
 static void on_ended(struct rpc_op *op, bool ok)
@@ -82,7 +98,7 @@ static void on_ended(struct rpc_op *op, bool ok)
     sk_mutex_lock(&stream->lock);
     stream->over = true;
     sk_mutex_unlock(&stream->lock);
-    unref(stream);
+    event_done(stream);
 }
 
 /* --- sending ------------------------------------------------------------------ */
@@ -102,7 +118,7 @@ static bool plan_locked(rpc_stream *stream, struct plan *plan)
 
     *plan = (struct plan){.headers = !stream->headers_sent};
     stream->sending = stream->headers_sent = true;
-    atomic_fetch_add_explicit(&stream->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stream->events, 1, memory_order_relaxed);
     if (stream->queue.count) {
         plan->message = true;
         plan->payload = rpc_queue_take(&stream->queue).payload;
@@ -152,11 +168,12 @@ static void on_sent(struct rpc_op *op, bool ok)
     bool more = plan_locked(stream, &plan);
     sk_mutex_unlock(&stream->lock);
     if (more) send(stream, &plan);
-    unref(stream);
+    event_done(stream);
 }
 
 void rpc_stream_write(rpc_stream *stream, const ProtobufCMessage *message)
 {
+    rpc_enter();
     struct rpc_outgoing out;
     struct plan plan;
     bool start = false;
@@ -174,6 +191,7 @@ void rpc_stream_write(rpc_stream *stream, const ProtobufCMessage *message)
 
 void rpc_stream_half_close(rpc_stream *stream)
 {
+    rpc_enter();
     struct plan plan;
     sk_mutex_lock(&stream->lock);
     stream->half_close = true;
@@ -184,6 +202,7 @@ void rpc_stream_half_close(rpc_stream *stream)
 
 void rpc_stream_cancel(rpc_stream *stream)
 {
+    rpc_enter();
     (void)grpc_call_cancel(stream->call.core, NULL);
 }
 
@@ -218,7 +237,7 @@ static void on_received(struct rpc_op *op, bool ok)
     rpc_stream *stream = RPC_AROUND(rpc_stream, received, op);
     (void)ok;
     if (!stream->incoming) {
-        unref(stream); /* no more messages */
+        event_done(stream); /* no more messages */
         return;
     }
     if (!stream->undecodable && !hand_over(stream)) {
@@ -267,11 +286,13 @@ rpc_stream *rpc_stream_open(rpc_channel *channel, const struct rpc_method *metho
                             const struct rpc_options *options, const ProtobufCMessage *request,
                             const struct rpc_stream_handler *handler, const void *typed, void *arg)
 {
+    rpc_enter();
     rpc_stream *stream = stream_new(channel, method, options);
     stream->handler = handler;
     stream->typed = typed;
     stream->arg = arg;
-    atomic_init(&stream->refs, 2); /* the status and the reading, both started below */
+    atomic_init(&stream->events, 2); /* the status and the reading, both started below */
+    atomic_init(&stream->refs, options && options->keep_stream ? 2 : 1);
     if (request) {
         struct rpc_outgoing out;
         out.payload = rpc_payload_pack(request, &out.len);
@@ -285,6 +306,6 @@ rpc_stream *rpc_stream_open(rpc_channel *channel, const struct rpc_method *metho
     sk_assert(start);
     send(stream, &plan);
     read_next(stream, true);
-    await_status(stream);
+    await_status(stream); /* from here on it may be no more, unless it is kept */
     return stream;
 }

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "src/client_inside.h"
+#include "src/enter.h"
 #include "src/payload.h"
 
 enum { DEFAULT_TIMEOUT_MS = 3000 };
@@ -120,6 +121,7 @@ static void start(struct unary *u, const struct rpc_options *options, grpc_byte_
 static struct unary *unary_new(rpc_channel *channel, const struct rpc_method *method,
                                const struct rpc_options *options, void *arg)
 {
+    rpc_enter();
     struct unary *u = sk_zalloc(1, sizeof *u);
     u->method = method;
     u->op.done = on_done;

@@ -322,11 +322,14 @@ static struct {
 static void answer_all(void *arg)
 {
     (void)arg;
+    rpc_call *calls[1000];
     sk_mutex_lock(&put_off.lock);
     put_off.runs++;
-    while (put_off.count)
-        rpc_call_reply_bytes(put_off.calls[--put_off.count], SK_SLICE("\x0a\x02hi"));
+    size_t count = put_off.count;
+    memcpy(calls, put_off.calls, count * sizeof *calls);
+    put_off.count = 0;
     sk_mutex_unlock(&put_off.lock);
+    while (count) rpc_call_reply_bytes(calls[--count], SK_SLICE("\x0a\x02hi"));
 }
 
 static void answer_later(void *owner, rpc_call *call, const echo_request *request)

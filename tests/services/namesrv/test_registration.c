@@ -221,15 +221,14 @@ START_TEST(too_many_watchers_are_refused)
 END_TEST
 
 /* A watcher whose first message keeps its thread until the test lets go. */
-static struct sk_mutex gate;
+static struct inbox gate;
 
 static void on_news_wait(void *arg, rpc_stream *stream, const skua_watch_routes_response *message)
 {
     (void)arg;
     (void)stream;
     (void)message;
-    sk_mutex_lock(&gate);
-    sk_mutex_unlock(&gate);
+    inbox_await(&gate, "open");
 }
 
 static void on_closed(void *arg, rpc_stream *stream, const struct rpc_outcome *outcome)
@@ -256,18 +255,17 @@ START_TEST(a_watcher_that_does_not_read_is_sent_away)
     }
     place_close(&place);
     place_open(&place, &(struct sk_namesrv_options){.max_watch_backlog_bytes = 65536}, 0);
-    sk_mutex_init(&gate);
-    sk_mutex_lock(&gate);
+    inbox_init(&gate);
     skua_watch_routes_request request = SKUA_WATCH_ROUTES_REQUEST_INIT;
     skua_name_server_watch_routes(place.channel, &(struct rpc_options){0}, &request, &handler,
                                   &watcher);
     uint64_t session = sk_route_session_new(place.table);
     for (b.version = 1; b.version <= CHANGES; b.version++)
         ck_assert(sk_ok(sk_route_table_report(place.table, session, &b)));
-    sk_mutex_unlock(&gate);
+    inbox_note(&gate, "open");
     inbox_await_close(&watcher, RPC_RESOURCE_EXHAUSTED);
     ck_assert_ptr_nonnull(strstr(watcher.detail, "reads too slowly"));
-    sk_mutex_done(&gate);
+    inbox_done(&gate);
 }
 END_TEST
 

@@ -38,6 +38,14 @@ void sk_mutex_lock(struct sk_mutex *m) SK_ACQUIRES(*m);
 void sk_mutex_unlock(struct sk_mutex *m) SK_RELEASES(*m);
 bool sk_mutex_is_held(const struct sk_mutex *m); /* by the calling thread */
 
+/* How many the calling thread holds: so that a room can insist on being called without any
+ * (api/rpc/src/enter.h). Counted in debug builds, and 0 in others. */
+#ifdef SK_DEBUG
+unsigned sk_mutexes_held(void);
+#else
+static inline unsigned sk_mutexes_held(void) { return 0; }
+#endif
+
 /* Waits use CLOCK_MONOTONIC. */
 struct sk_cond {
     pthread_cond_t impl;

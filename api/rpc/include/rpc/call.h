@@ -44,6 +44,9 @@ typedef struct rpc_call rpc_call;
 
 /* --- what came with the call -------------------------------------------------- */
 
+/* These only look: they may be asked under any lock. All that follows may not, and debug builds
+ * insist: nobody who holds a lock of his own parks, answers, writes, finishes or listens. */
+
 /* NULL in a guard (rpc/guard.h) whose caller wants what nobody mounted. */
 const struct rpc_method *rpc_call_method(const rpc_call *call);
 

@@ -59,6 +59,7 @@ struct rpc_options {
     bool wait_for_ready; /* queue until connected instead of failing at once */
     const struct rpc_header *headers;
     size_t header_count;
+    bool keep_stream; /* what rpc_stream_open returns is a reference: rpc_stream_unref */
 };
 
 /* How a call ended. gRPC errors become a status (UNAVAILABLE→SK_UNAVAILABLE,
@@ -113,5 +114,12 @@ void rpc_stream_write(rpc_stream *stream, const ProtobufCMessage *message);
 void rpc_stream_half_close(rpc_stream *stream);
 /* closed() will come, with CANCELLED if nothing else came first. */
 void rpc_stream_cancel(rpc_stream *stream);
+
+/* A stream may end at any moment, even before rpc_stream_open returns, and nobody may hold a lock
+ * of his own while he writes to it. So who writes or cancels from outside of its callbacks keeps a
+ * reference (options.keep_stream), takes another one under his lock, and uses it without: what
+ * comes after the end is dropped. rpc_client_free waits for all of them. */
+rpc_stream *rpc_stream_ref(rpc_stream *stream);
+void rpc_stream_unref(rpc_stream *stream); /* NULL is fine */
 
 #endif
