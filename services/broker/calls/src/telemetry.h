@@ -3,8 +3,7 @@
  * Each message of Settings is answered with the merged ones. Streams are ended only
  * by their client, by our stopping, or by Settings that cannot be accepted.
  *
- * Threads: any; a lock of its own guards the list and the ends of streams. Under it only
- * the runtime's queueing functions are called, which never call back. */
+ * Threads: any; one at a time is inside a stream (service/stream.h), and holds no lock there. */
 #ifndef SK_BROKER_TELEMETRY_H
 #define SK_BROKER_TELEMETRY_H
 

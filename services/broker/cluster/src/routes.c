@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "own_report.h"
 #include "rpc/channel.h"
+#include "service/line.h"
 #include "service/route_answer.h"
 #include "skua/v1/namesrv.rpc.h"
 
@@ -18,8 +19,8 @@ struct link {
     sk_routes *routes;
     const char *address;
     rpc_channel *channel;
-    rpc_stream *stream;    /* guarded by routes->lock, as the rest; NULL: not open */
-    bool connected;        /* it has answered */
+    struct sk_line line;   /* Register */
+    bool connected;        /* it has answered; guarded by routes->lock, as the rest */
     bool complained;       /* its absence was logged */
     struct sk_timer timer; /* the next heartbeat, or the next attempt */
 };
@@ -39,11 +40,10 @@ struct sk_routes {
     sk_route_table *table;
     uint64_t own_session, watch_session;
     struct sk_mutex lock;
-    struct sk_cond closed;
     struct link *links;
     size_t count;
+    struct sk_line watch;
     bool started, stopping; /* guarded by lock, as all below */
-    rpc_stream *watch;
     size_t watched; /* which name server */
     struct missing *missing;
     struct sk_timer watch_timer, report_timer;
@@ -56,12 +56,15 @@ struct sk_routes {
 
 /* --- our report ------------------------------------------------------------------------------ */
 
-/* Under the lock. */
+static const struct rpc_options KEEP = {.keep_stream = true};
+
 static void write_report(struct link *link, const skua_broker_report *report)
 {
+    rpc_stream *stream = sk_line_take(&link->line);
     skua_register_request request = SKUA_REGISTER_REQUEST_INIT;
     skua_register_request_set_report(&request, (skua_broker_report *)(uintptr_t)report);
-    if (link->stream) skua_name_server_send_register(link->stream, &request);
+    if (stream) skua_name_server_send_register(stream, &request);
+    rpc_stream_unref(stream);
 }
 
 /* What this broker serves; false, and logged, when it is too much. */
@@ -98,13 +101,9 @@ static void report(sk_routes *routes, struct link *only)
     struct sk_route_broker own;
     skua_broker_report *message = NULL;
     if (take_own(routes, arena, &own)) message = sk_report_message(&own, arena);
-    if (message) {
-        sk_mutex_lock(&routes->lock);
-        if (only) write_report(only, message);
-        for (size_t i = 0; !only && i < routes->count; i++)
-            write_report(&routes->links[i], message);
-        sk_mutex_unlock(&routes->lock);
-    }
+    if (message && only) write_report(only, message);
+    for (size_t i = 0; message && !only && i < routes->count; i++)
+        write_report(&routes->links[i], message);
     sk_arena_free(arena);
 }
 
@@ -138,8 +137,16 @@ static void on_report_timer(void *arg)
     report(routes, NULL);
 }
 
-/* --- Register ----------------------------------------------------------------------------------
- */
+/* --- Register -------------------------------------------------------------------------------- */
+
+static uint64_t config_version(sk_routes *routes)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, routes->node->ledger);
+    uint64_t version = sk_state_config_version(sk_turn_state(&turn));
+    sk_turn_end(&turn);
+    return version;
+}
 
 static void on_register_answer(void *arg, rpc_stream *stream,
                                const skua_register_response *response)
@@ -153,12 +160,7 @@ static void on_register_answer(void *arg, rpc_stream *stream,
     link->complained = false;
     sk_mutex_unlock(&routes->lock);
     if (first) sk_log(SK_INFO, "registered", sk_text("namesrv", link->address));
-
-    struct sk_turn turn;
-    sk_turn_begin(&turn, routes->node->ledger);
-    uint64_t version = sk_state_config_version(sk_turn_state(&turn));
-    sk_turn_end(&turn);
-    if (response->version != version) report(routes, link);
+    if (response->version != config_version(routes)) report(routes, link);
 }
 
 static void on_register_closed(void *arg, rpc_stream *stream, const struct rpc_outcome *outcome)
@@ -166,16 +168,15 @@ static void on_register_closed(void *arg, rpc_stream *stream, const struct rpc_o
     (void)stream;
     struct link *link = arg;
     sk_routes *routes = link->routes;
+    sk_line_closed(&link->line);
     sk_mutex_lock(&routes->lock);
     bool complain = !routes->stopping && !link->complained;
-    link->stream = NULL;
     link->connected = false;
     link->complained = true;
     if (!routes->stopping) {
         sk_timer_set_after_ms(routes->node->timers, &link->timer,
                               routes->node->config->reconnect_delay_ms);
     }
-    sk_cond_broadcast(&routes->closed);
     sk_mutex_unlock(&routes->lock);
     if (complain) {
         sk_log_status(SK_WARN, "name server is away; will keep trying", outcome->status,
@@ -186,11 +187,23 @@ static void on_register_closed(void *arg, rpc_stream *stream, const struct rpc_o
 static const struct skua_name_server_register_handler REGISTER = {on_register_answer,
                                                                   on_register_closed};
 
-static void write_heartbeat(struct link *link, uint64_t version)
+static void write_heartbeat(struct link *link)
 {
+    rpc_stream *stream = sk_line_take(&link->line);
     skua_register_request request = SKUA_REGISTER_REQUEST_INIT;
-    skua_register_request_set_heartbeat(&request, version);
-    skua_name_server_send_register(link->stream, &request);
+    skua_register_request_set_heartbeat(&request, config_version(link->routes));
+    if (stream) skua_name_server_send_register(stream, &request);
+    rpc_stream_unref(stream);
+}
+
+/* Not when the broker is stopping, which a later timer does not come from either. */
+static bool set_timer(sk_routes *routes, struct sk_timer *timer, uint64_t after_ms)
+{
+    sk_mutex_lock(&routes->lock);
+    bool goes_on = !routes->stopping;
+    if (goes_on) sk_timer_set_after_ms(routes->node->timers, timer, after_ms);
+    sk_mutex_unlock(&routes->lock);
+    return goes_on;
 }
 
 /* Time for a heartbeat, or to connect. */
@@ -198,27 +211,15 @@ static void on_link_timer(void *arg)
 {
     struct link *link = arg;
     sk_routes *routes = link->routes;
-    struct sk_turn turn;
-    sk_turn_begin(&turn, routes->node->ledger);
-    uint64_t version = sk_state_config_version(sk_turn_state(&turn));
-    sk_turn_end(&turn);
-    sk_mutex_lock(&routes->lock);
-    bool opened = false;
-    if (routes->stopping) {
-        sk_mutex_unlock(&routes->lock);
-        return;
-    }
-    if (link->stream) {
-        write_heartbeat(link, version);
+    /* before it is opened: if that fails at once, its end sets the timer to an earlier time */
+    if (!set_timer(routes, &link->timer, routes->node->config->heartbeat_interval_ms)) return;
+    if (sk_line_begin(&link->line)) {
+        sk_line_opened(&link->line,
+                       skua_name_server_register(link->channel, &KEEP, &REGISTER, link));
+        report(routes, link);
     } else {
-        struct rpc_options options = {0};
-        link->stream = skua_name_server_register(link->channel, &options, &REGISTER, link);
-        opened = true;
+        write_heartbeat(link);
     }
-    sk_timer_set_after_ms(routes->node->timers, &link->timer,
-                          routes->node->config->heartbeat_interval_ms);
-    sk_mutex_unlock(&routes->lock);
-    if (opened) report(routes, link);
 }
 
 /* --- WatchRoutes ----------------------------------------------------------------------------- */
@@ -334,15 +335,11 @@ static void on_watch_closed(void *arg, rpc_stream *stream, const struct rpc_outc
     (void)stream;
     (void)outcome; /* the Register stream to the same name server complains */
     sk_routes *routes = arg;
+    sk_line_closed(&routes->watch);
     sk_mutex_lock(&routes->lock);
-    routes->watch = NULL;
     routes->watched = (routes->watched + 1) % routes->count;
-    if (!routes->stopping) {
-        sk_timer_set_after_ms(routes->node->timers, &routes->watch_timer,
-                              routes->node->config->reconnect_delay_ms);
-    }
-    sk_cond_broadcast(&routes->closed);
     sk_mutex_unlock(&routes->lock);
+    (void)set_timer(routes, &routes->watch_timer, routes->node->config->reconnect_delay_ms);
 }
 
 static const struct skua_name_server_watch_routes_handler WATCH = {on_routes, on_watch_closed};
@@ -351,18 +348,16 @@ static void on_watch_timer(void *arg)
 {
     enum { EVERY_MS = 10000 };
     sk_routes *routes = arg;
+    if (!set_timer(routes, &routes->watch_timer, EVERY_MS)) return;
+    bool open = sk_line_begin(&routes->watch);
     sk_mutex_lock(&routes->lock);
-    if (routes->watch) missing_expire(routes);
-    if (!routes->stopping && !routes->watch) {
-        struct rpc_options options = {0};
-        skua_watch_routes_request request = SKUA_WATCH_ROUTES_REQUEST_INIT;
-        routes->watch = skua_name_server_watch_routes(routes->links[routes->watched].channel,
-                                                      &options, &request, &WATCH, routes);
-    }
-    if (!routes->stopping) {
-        sk_timer_set_after_ms(routes->node->timers, &routes->watch_timer, EVERY_MS);
-    }
+    if (!open) missing_expire(routes);
+    rpc_channel *channel = routes->links[routes->watched].channel;
     sk_mutex_unlock(&routes->lock);
+    if (!open) return;
+    skua_watch_routes_request request = SKUA_WATCH_ROUTES_REQUEST_INIT;
+    sk_line_opened(&routes->watch,
+                   skua_name_server_watch_routes(channel, &KEEP, &request, &WATCH, routes));
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -374,7 +369,7 @@ struct sk_status sk_routes_new(const struct sk_node *node, sk_routes **out)
     routes->node = node;
     sk_mutex_init(&routes->lock);
     sk_mutex_init(&routes->own_lock);
-    sk_cond_init(&routes->closed);
+    sk_line_init(&routes->watch);
     routes->table = sk_route_table_new(&limits, node->clock);
     routes->own_session = sk_route_session_new(routes->table);
     routes->watch_session = sk_route_session_new(routes->table);
@@ -396,6 +391,7 @@ struct sk_status sk_routes_start(sk_routes *routes, rpc_server *server)
     for (size_t i = 0; i < hosts->count; i++) {
         struct link *link = &routes->links[i];
         link->routes = routes;
+        sk_line_init(&link->line);
         link->address = hosts->items[i];
         link->timer = (struct sk_timer){.fn = on_link_timer, .arg = link};
         SK_TRY(rpc_channel_open(routes->client, link->address, &plain, &link->channel));
@@ -411,47 +407,48 @@ struct sk_status sk_routes_start(sk_routes *routes, rpc_server *server)
     return SK_SUCCESS;
 }
 
-/* Under the lock. */
-static bool any_open(const sk_routes *routes)
+static void say_goodbye(struct link *link)
 {
-    bool open = routes->watch != NULL;
-    for (size_t i = 0; i < routes->count; i++) open = open || routes->links[i].stream;
-    return open;
+    rpc_stream *stream = sk_line_take(&link->line);
+    if (stream && sk_routes_is_connected(link->routes, (size_t)(link - link->routes->links))) {
+        skua_register_request request = SKUA_REGISTER_REQUEST_INIT;
+        skua_register_request_set_leaving(&request, true);
+        skua_name_server_send_register(stream, &request);
+        rpc_stream_half_close(stream);
+    } else if (stream) {
+        rpc_stream_cancel(stream);
+    }
+    rpc_stream_unref(stream);
+}
+
+/* From now on nothing is opened, and nothing is just being opened. */
+static void begin_to_stop(sk_routes *routes)
+{
+    sk_mutex_lock(&routes->lock);
+    routes->stopping = true;
+    sk_mutex_unlock(&routes->lock);
+    for (size_t i = 0; i < routes->count; i++) sk_line_stop(&routes->links[i].line);
+    sk_line_stop(&routes->watch);
 }
 
 void sk_routes_stop(sk_routes *routes)
 {
-    sk_mutex_lock(&routes->lock);
-    routes->stopping = true;
+    begin_to_stop(routes);
+    for (size_t i = 0; i < routes->count; i++) say_goodbye(&routes->links[i]);
+    sk_line_cancel(&routes->watch);
+    uint64_t until_us = sk_mono_us(sk_clock_real()) + GOODBYE_US;
     for (size_t i = 0; i < routes->count; i++) {
-        struct link *link = &routes->links[i];
-        skua_register_request request = SKUA_REGISTER_REQUEST_INIT;
-        skua_register_request_set_leaving(&request, true);
-        if (!link->stream) continue;
-        if (!link->connected) {
-            rpc_stream_cancel(link->stream);
-            continue;
-        }
-        skua_name_server_send_register(link->stream, &request);
-        rpc_stream_half_close(link->stream);
+        uint64_t now_us = sk_mono_us(sk_clock_real());
+        sk_line_await_end(&routes->links[i].line, now_us < until_us ? until_us - now_us : 0);
     }
-    if (routes->watch) rpc_stream_cancel(routes->watch);
-    while (any_open(routes)) {
-        if (!sk_cond_wait_for(&routes->closed, &routes->lock, GOODBYE_US)) break;
-    }
-    sk_mutex_unlock(&routes->lock);
 }
 
 void sk_routes_disconnect(sk_routes *routes)
 {
     if (!routes) return;
-    sk_mutex_lock(&routes->lock);
-    routes->stopping = true;
-    for (size_t i = 0; i < routes->count; i++) {
-        if (routes->links[i].stream) rpc_stream_cancel(routes->links[i].stream);
-    }
-    if (routes->watch) rpc_stream_cancel(routes->watch);
-    sk_mutex_unlock(&routes->lock);
+    begin_to_stop(routes);
+    for (size_t i = 0; i < routes->count; i++) sk_line_cancel(&routes->links[i].line);
+    sk_line_cancel(&routes->watch);
     for (size_t i = 0; i < routes->count; i++) rpc_channel_close(routes->links[i].channel);
     rpc_client_free(routes->client); /* now no callback can come */
     routes->client = NULL;
@@ -466,7 +463,8 @@ void sk_routes_free(sk_routes *routes)
         missing_free(m);
     }
     sk_route_table_free(routes->table);
-    sk_cond_done(&routes->closed);
+    for (size_t i = 0; i < routes->count; i++) sk_line_done(&routes->links[i].line);
+    sk_line_done(&routes->watch);
     sk_mutex_done(&routes->lock);
     sk_mutex_done(&routes->own_lock);
     free(routes->links);
