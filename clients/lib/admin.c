@@ -79,9 +79,7 @@ static struct skua_status route_once(skua_client *client, struct peer *server, c
     snprintf(doing, sizeof doing, "route of %s", topic);
     struct skua_status status = status_from_reply(response->status, doing);
     if (status.code != SKUA_OK) return status;
-    sk_mutex_lock(&client->lock);
     *out = route_from_response(client, response);
-    sk_mutex_unlock(&client->lock);
     return OK_STATUS;
 }
 

@@ -1,4 +1,4 @@
-/* client.c - options, the client, its peers and its clock.
+/* client.c - options, the client and its clock.
  *
  * A client owns the runtime's client machine, one timer thread, one peer per
  * address and the route cache. Producers and consumers are members of it. */
@@ -79,64 +79,6 @@ void skua_options_insecure(skua_options *o, bool on)
 {
     o->insecure = on;
     if (on) o->tls = true;
-}
-
-/* --- peers ----------------------------------------------------------------------------- */
-
-static struct peer *peer_new(skua_client *client, const char *target)
-{
-    struct rpc_channel_options options = {
-        .tls = client->options.tls,
-        .ca_file = client->options.ca_file,
-        .insecure_skip_verify = client->options.insecure,
-    };
-    struct peer *p = sk_zalloc(1, sizeof *p);
-    struct sk_status s = rpc_channel_open(client->rpc, target, &options, &p->channel);
-    if (!sk_ok(s)) {
-        free(p);
-        return NULL;
-    }
-    p->target = sk_strdup(target);
-    return p;
-}
-
-static void peer_free(struct peer *p)
-{
-    free(p->target);
-    free(p);
-}
-
-struct peer *client_peer_locked(skua_client *client, const char *target)
-{
-    struct peer *p;
-    HASH_FIND_STR(client->peers, target, p);
-    if (p) return p;
-    p = peer_new(client, target);
-    if (p) HASH_ADD_KEYPTR(hh, client->peers, p->target, strlen(p->target), p);
-    return p;
-}
-
-struct peer *client_peer(skua_client *client, const char *target)
-{
-    sk_mutex_lock(&client->lock);
-    struct peer *p = client_peer_locked(client, target);
-    sk_mutex_unlock(&client->lock);
-    return p;
-}
-
-void peer_isolate(skua_client *client, struct peer *p)
-{
-    atomic_store(&p->isolated_us, sk_mono_us(client->clock));
-    atomic_store(&p->isolated, true);
-}
-
-bool endpoints_target(const rmq_endpoints *e, char *out, size_t room)
-{
-    if (!e || e->n_addresses == 0 || !e->addresses[0]->host[0]) return false;
-    const rmq_address *a = e->addresses[0];
-    bool v6 = strchr(a->host, ':') && a->host[0] != '[';
-    int n = snprintf(out, room, v6 ? "[%s]:%d" : "%s:%d", a->host, a->port);
-    return n > 0 && (size_t)n < room;
 }
 
 /* --- the list of name servers ---------------------------------------------------------- */
@@ -226,16 +168,6 @@ struct skua_status skua_client_new(const skua_options *options, skua_client **ou
     return OK_STATUS;
 }
 
-static void free_peers(skua_client *client)
-{
-    struct peer *p, *next;
-    HASH_ITER(hh, client->peers, p, next)
-    {
-        HASH_DEL(client->peers, p);
-        peer_free(p);
-    }
-}
-
 void skua_client_free(skua_client *client)
 {
     if (!client) return;
@@ -245,45 +177,13 @@ void skua_client_free(skua_client *client)
 
     sk_timers_free(client->timers);
     member_done(&client->self);
-    for (struct peer *p = client->peers; p; p = p->hh.next) rpc_channel_close(p->channel);
+    peers_close(client);
     rpc_client_free(client->rpc); /* every callback has run */
     routes_done(client);
-    free_peers(client);
+    peers_done(client);
     free(client->name_servers);
     options_done(&client->options);
     sk_cond_done(&client->changed);
     sk_mutex_done(&client->lock);
     free(client);
-}
-
-/* --- waiting --------------------------------------------------------------------------- */
-
-void waiter_init(struct waiter *w)
-{
-    *w = (struct waiter){0};
-    sk_mutex_init(&w->lock);
-    sk_cond_init(&w->done);
-}
-
-void waiter_done(struct waiter *w)
-{
-    sk_cond_done(&w->done);
-    sk_mutex_done(&w->lock);
-}
-
-void waiter_tell(struct waiter *w, const struct skua_status *status)
-{
-    sk_mutex_lock(&w->lock);
-    w->status = *status;
-    w->is_done = true;
-    sk_cond_signal(&w->done);
-    sk_mutex_unlock(&w->lock);
-}
-
-struct skua_status waiter_wait(struct waiter *w)
-{
-    sk_mutex_lock(&w->lock);
-    while (!w->is_done) sk_cond_wait(&w->done, &w->lock);
-    sk_mutex_unlock(&w->lock);
-    return w->status;
 }

@@ -80,10 +80,10 @@ struct poll {
     struct receive *receive;
     char *topic, *filter, *broker;
     struct peer *peer;
-    rpc_stream *stream; /* NULL: not under way */
+    rpc_stream *stream; /* a reference of the thread that receives; only it touches this */
     struct skua_status status;
     size_t delivered; /* by this poll */
-    bool started, cancelled, ended;
+    bool started, open, cancelled, ended;
 };
 
 struct receive {
@@ -121,7 +121,7 @@ static void on_closed(void *arg, rpc_stream *stream, const struct rpc_outcome *o
     sk_mutex_lock(&c->lock);
     if (outcome->code != RPC_OK && !p->cancelled)
         p->status = status_from_call(outcome, NULL, p->broker);
-    p->stream = NULL;
+    p->open = false;
     p->ended = true;
     sk_cond_broadcast(&c->news);
     sk_mutex_unlock(&c->lock);
@@ -146,7 +146,8 @@ static uint64_t poll_ms(const struct receive *r, uint64_t now_us)
     return left > POLL_MAX_MS ? POLL_MAX_MS : left;
 }
 
-static void start_poll(struct poll *p, uint64_t now_us)
+/* With the consumer's lock, which it lets go to open the stream. */
+static void start_poll(struct poll *p, uint64_t now_us) SK_NO_THREAD_ANALYSIS
 {
     struct receive *r = p->receive;
     struct member *m = &r->consumer->member;
@@ -176,14 +177,15 @@ static void start_poll(struct poll *p, uint64_t now_us)
     uint64_t deadline =
         (wait > POLL_MIN_MS ? wait : POLL_MIN_MS) + m->client->options.request_timeout_ms;
     struct rpc_options options = member_options(m, deadline);
-    p->started = true;
+    options.keep_stream = true;
+    p->started = p->open = true;
     p->ended = p->cancelled = false;
     p->status = OK_STATUS;
+    sk_mutex_unlock(&r->consumer->lock);
+    rpc_stream_unref(p->stream); /* of the poll that ended */
     p->stream = rmq_messaging_service_receive_message(p->peer->channel, &options, &request,
                                                       &receive_handler, p);
-    if (p->stream) return;
-    p->ended = true;
-    p->status = status_make(SKUA_UNAVAILABLE, 0, "%s: no stream", p->broker);
+    sk_mutex_lock(&r->consumer->lock);
 }
 
 static bool is_empty_answer(const struct skua_status *s)
@@ -199,7 +201,7 @@ static bool restart_empty(struct receive *r, uint64_t now_us)
         struct poll *p = &r->polls[i];
         if (p->started && p->ended && is_empty_answer(&p->status) && now_us < r->end_us)
             start_poll(p, now_us);
-        if (!p->started || p->stream) alive = true;
+        if (!p->started || p->open) alive = true;
     }
     return alive;
 }
@@ -237,16 +239,25 @@ static void poll_all(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
     }
 }
 
-static void end_polls(skua_consumer *c, struct receive *r) SK_REQUIRES(c->lock)
+static void end_poll(skua_consumer *c, struct poll *p)
 {
-    for (size_t i = 0; i < r->poll_count; i++) {
-        struct poll *p = &r->polls[i];
-        if (!p->stream) continue;
-        p->cancelled = true;
-        rpc_stream_cancel(p->stream);
-    }
+    sk_mutex_lock(&c->lock);
+    bool open = p->open;
+    if (open) p->cancelled = true;
+    sk_mutex_unlock(&c->lock);
+    if (open) rpc_stream_cancel(p->stream);
+    rpc_stream_unref(p->stream);
+    p->stream = NULL;
+}
+
+/* Without the lock. */
+static void end_polls(skua_consumer *c, struct receive *r)
+{
+    for (size_t i = 0; i < r->poll_count; i++) end_poll(c, &r->polls[i]);
+    sk_mutex_lock(&c->lock);
     for (size_t i = 0; i < r->poll_count; i++)
-        while (r->polls[i].stream) sk_cond_wait(&c->news, &c->lock);
+        while (r->polls[i].open) sk_cond_wait(&c->news, &c->lock);
+    sk_mutex_unlock(&c->lock);
 }
 
 /* --- where to poll --------------------------------------------------------------------- */
@@ -375,7 +386,9 @@ static struct skua_status receive_from_brokers(struct receive *r)
     if (s.code == SKUA_OK) {
         sk_mutex_lock(&c->lock);
         poll_all(c, r);
+        sk_mutex_unlock(&c->lock);
         end_polls(c, r);
+        sk_mutex_lock(&c->lock);
         keep_spare(c, r);
         bool closing = c->closing;
         sk_mutex_unlock(&c->lock);

@@ -1,6 +1,6 @@
 /* internal.h - what the parts of libskua share.
  *
- *      skua_client ── peers (one channel per address) ── routes (one per topic)
+ *      skua_client ── routes (one per topic) ── peers (one channel per address)
  *          │                      ▲
  *          └── members ── sessions┘     a member is a producer or consumer: its own
  *              (client id, settings)    client id; a session is its Telemetry stream
@@ -9,9 +9,12 @@
  * One timer, `tick`, once a second, does all that is periodic: heartbeats,
  * Telemetry that broke, settings, routes that grew old.
  *
- * Locks: client->lock guards peers, routes, members and sessions. Runtime calls
- * (rpc_*) are made with it held: their callbacks never run inside them. User
- * callbacks are never called with it held. */
+ * Files see downwards only: producer, consumer, puller, admin ─► client ─► member ─► route
+ * ─► peer; and all of them message, status, waiter.
+ *
+ * Locks: client->lock guards peers, routes, members and sessions. Nothing is called with it
+ * held that goes into the runtime (rpc_*), which debug builds insist on, nor a callback of
+ * the user's: what is to be done is noted under it, and done after it. */
 #ifndef SKUA_INTERNAL_H
 #define SKUA_INTERNAL_H
 
@@ -106,6 +109,7 @@ struct route_entry {
     struct route_waiter *waiters;
     bool telling; /* waiters are being told: who asks now is told after them */
     skua_client *client;
+    struct route_entry *next_due; /* of the ticking thread */
     UT_hash_handle hh;
 };
 
@@ -113,14 +117,19 @@ struct route_entry {
 
 struct member;
 
-/* A member's Telemetry to one peer. */
+/* A member's Telemetry to one peer. One thread at a time is busy with it: opens it and writes to
+ * it, without the lock; what changes meanwhile it writes before it leaves. */
 struct session {
     struct member *member;
     struct peer *peer;
-    rpc_stream *stream; /* NULL: broken; the next tick opens it */
+    rpc_stream *stream; /* a reference; NULL: not open, or broken: the next tick opens it */
+    bool busy;
+    bool stale;         /* the broker does not have our newest settings */
+    bool opening, closed_early;
+    bool beat_due;      /* of the thread that is busy */
     uint64_t settings_us, heartbeat_us;
     bool heartbeat_under_way;
-    struct session *next;
+    struct session *next, *todo; /* todo: of the thread that is busy */
 };
 
 struct member {
@@ -133,7 +142,7 @@ struct member {
     char **topics, **filters; /* published, or subscribed to; guarded by the client's lock */
     size_t topic_count;
     struct session *sessions; /* guarded by the client's lock */
-    unsigned streams;         /* open Telemetry streams and heartbeats under way; same lock */
+    unsigned streams; /* open Telemetry streams, heartbeats under way, busy threads; same lock */
     bool closing;
     struct member *next;
 };
@@ -184,9 +193,10 @@ struct skua_client {
     bool closing;               /* guarded by lock */
 };
 
-/* The peer for HOST:PORT, made if need be. NULL: the address is no address. */
-struct peer *client_peer_locked(skua_client *client, const char *target);
+/* peer.c. The peer for HOST:PORT, made if need be. NULL: the address is no address. */
 struct peer *client_peer(skua_client *client, const char *target);
+void peers_close(skua_client *client); /* their channels: no new calls */
+void peers_done(skua_client *client);
 void peer_isolate(skua_client *client, struct peer *peer);
 
 /* The first address of `endpoints` as HOST:PORT or [V6]:PORT; false if there is none. */
@@ -201,6 +211,7 @@ void route_refresh(skua_client *client, const char *topic);
 void route_forget(skua_client *client, const char *topic);
 void routes_tick(skua_client *client, uint64_t now_us);
 void routes_done(skua_client *client);
+/* The client's lock is not held. */
 struct route *route_from_response(skua_client *client, const rmq_query_route_response *response);
 
 /* --- messages -------------------------------------------------------------------------- */

@@ -66,30 +66,44 @@ struct rpc_options member_options(const struct member *m, uint64_t timeout_ms)
 
 /* --- Telemetry ------------------------------------------------------------------------- */
 
-/* Settings of a publisher: its topics; of a consumer: its group and subscriptions. */
-static void write_settings(struct session *s)
+/* What a member publishes, or is subscribed to, at one moment. */
+struct topics {
+    char **names, **filters; /* the texts live as long as the member */
+    size_t count;
+};
+
+/* Under the client's lock. */
+static struct topics topics_of(const struct member *m, sk_arena *arena)
 {
-    struct member *m = s->member;
-    SK_CLEANUP(sk_arena_free_p) sk_arena *arena = sk_arena_new(0);
+    size_t size = m->topic_count * sizeof(char *);
+    return (struct topics){.names = sk_arena_copy(arena, m->topics, size),
+                           .filters = sk_arena_copy(arena, m->filters, size),
+                           .count = m->topic_count};
+}
+
+/* Settings of a publisher: its topics; of a consumer: its group and subscriptions. */
+static void write_settings(const struct member *m, rpc_stream *stream, const struct topics *t,
+                           sk_arena *arena)
+{
     rmq_settings settings = RMQ_SETTINGS_INIT;
     rmq_publishing publishing = RMQ_PUBLISHING_INIT;
     rmq_subscription subscription = RMQ_SUBSCRIPTION_INIT;
     rmq_telemetry_command command = RMQ_TELEMETRY_COMMAND_INIT;
     rmq_ua agent = RMQ_UA_INIT;
     rmq_resource group = resource_of(m->client->options.name_space, m->group ? m->group : "");
-    rmq_resource *topics = sk_arena_alloc(arena, m->topic_count * sizeof *topics);
-    rmq_filter_expression *filters = sk_arena_alloc(arena, m->topic_count * sizeof *filters);
-    rmq_subscription_entry *entries = sk_arena_alloc(arena, m->topic_count * sizeof *entries);
-    rmq_resource **topic_list = sk_arena_zalloc(arena, m->topic_count + 1, sizeof *topic_list);
+    rmq_resource *topics = sk_arena_alloc(arena, t->count * sizeof *topics);
+    rmq_filter_expression *filters = sk_arena_alloc(arena, t->count * sizeof *filters);
+    rmq_subscription_entry *entries = sk_arena_alloc(arena, t->count * sizeof *entries);
+    rmq_resource **topic_list = sk_arena_zalloc(arena, t->count + 1, sizeof *topic_list);
     rmq_subscription_entry **entry_list =
-        sk_arena_zalloc(arena, m->topic_count + 1, sizeof *entry_list);
+        sk_arena_zalloc(arena, t->count + 1, sizeof *entry_list);
 
-    for (size_t i = 0; i < m->topic_count; i++) {
-        topics[i] = resource_of(m->client->options.name_space, m->topics[i]);
+    for (size_t i = 0; i < t->count; i++) {
+        topics[i] = resource_of(m->client->options.name_space, t->names[i]);
         rmq_filter_expression_init(&filters[i]);
         rmq_subscription_entry_init(&entries[i]);
         filters[i].type = RMQ_FILTER_TYPE_TAG;
-        filters[i].expression = m->filters[i];
+        filters[i].expression = t->filters[i];
         entries[i].topic = topic_list[i] = &topics[i];
         entries[i].expression = &filters[i];
         entry_list[i] = &entries[i];
@@ -100,18 +114,17 @@ static void write_settings(struct session *s)
     settings.user_agent = &agent;
     rmq_settings_set_client_type(&settings, m->type);
     if (m->type == RMQ_CLIENT_TYPE_PRODUCER) {
-        publishing.n_topics = m->topic_count;
+        publishing.n_topics = t->count;
         publishing.topics = topic_list;
         rmq_settings_set_publishing(&settings, &publishing);
     } else {
         rmq_subscription_set_group(&subscription, &group);
-        subscription.n_subscriptions = m->topic_count;
+        subscription.n_subscriptions = t->count;
         subscription.subscriptions = entry_list;
         rmq_settings_set_subscription(&settings, &subscription);
     }
     rmq_telemetry_command_set_settings(&command, &settings);
-    rmq_messaging_service_send_telemetry(s->stream, &command);
-    s->settings_us = sk_mono_us(m->client->clock);
+    rmq_messaging_service_send_telemetry(stream, &command);
 }
 
 /* The server's settings and commands ask nothing of these clients. */
@@ -129,8 +142,14 @@ static void on_closed(void *arg, rpc_stream *stream, const struct rpc_outcome *o
     (void)stream;
     (void)outcome;
     sk_mutex_lock(&client->lock);
+    rpc_stream *mine = s->stream;
     s->stream = NULL;
-    s->member->streams--;
+    s->closed_early = s->opening;
+    sk_mutex_unlock(&client->lock);
+    rpc_stream_unref(mine);
+
+    sk_mutex_lock(&client->lock);
+    s->member->streams--; /* the last may let the member go */
     sk_cond_broadcast(&client->changed);
     sk_mutex_unlock(&client->lock);
 }
@@ -140,79 +159,73 @@ static const struct rmq_messaging_service_telemetry_handler telemetry_handler = 
     .closed = on_closed,
 };
 
-static void open_session(struct session *s)
+/* Under the lock: become busy with the session, and say what is to be done. False: another one is
+ * busy, who will see that it is stale. */
+static bool become_busy(struct session *s)
 {
-    struct rpc_options options = member_options(s->member, 0);
-    s->stream = rmq_messaging_service_telemetry(s->peer->channel, &options, &telemetry_handler, s);
-    if (!s->stream) return;
+    s->stale = true;
+    if (s->busy) return false;
+    s->busy = true;
     s->member->streams++;
-    write_settings(s);
+    return true;
 }
 
-/* --- first contact --------------------------------------------------------------------- */
-
-struct knock {
-    void (*fn)(void *arg);
-    void *arg;
-    struct knock *next;
-};
-
-struct greeting {
-    skua_client *client;
-    struct peer *peer;
-};
-
-/* Those who waited, and those who came meanwhile, in order; then nobody has to wait any more. */
-static void on_greeted(void *arg, const struct rpc_outcome *outcome,
-                       const rmq_heartbeat_response *response)
+/* The stream to write to, with a reference for that; its callbacks may run before we know it. */
+static rpc_stream *open_stream(struct session *s)
 {
-    struct greeting g = *(struct greeting *)arg;
-    (void)outcome, (void)response;
-    free(arg);
-    sk_mutex_lock(&g.client->lock);
-    while (g.peer->knocks) {
-        struct knock *k = g.peer->knocks;
-        g.peer->knocks = k->next;
-        sk_mutex_unlock(&g.client->lock);
-        k->fn(k->arg);
-        free(k);
-        sk_mutex_lock(&g.client->lock);
-    }
-    atomic_store(&g.peer->greeted, true);
-    sk_mutex_unlock(&g.client->lock);
+    skua_client *client = s->member->client;
+    struct rpc_options options = member_options(s->member, 0);
+    options.keep_stream = true;
+    rpc_stream *stream =
+        rmq_messaging_service_telemetry(s->peer->channel, &options, &telemetry_handler, s);
+    sk_mutex_lock(&client->lock);
+    bool closing = s->member->closing;
+    if (!s->closed_early) s->stream = rpc_stream_ref(stream);
+    s->opening = s->closed_early = false;
+    sk_mutex_unlock(&client->lock);
+    if (closing) rpc_stream_cancel(stream); /* too late to be told goodbye */
+    return stream;
 }
 
-static void greet(struct member *m, struct peer *peer)
+/* Write the newest settings, to a new stream if there is none. */
+static void refresh_locked(struct session *s) SK_NO_THREAD_ANALYSIS
 {
-    struct greeting *g = sk_alloc(sizeof *g);
-    *g = (struct greeting){m->client, peer};
-    rmq_heartbeat_request request = RMQ_HEARTBEAT_REQUEST_INIT;
-    request.client_type = m->type;
-    struct rpc_options options = member_options(m, m->client->options.request_timeout_ms);
-    rmq_messaging_service_heartbeat(peer->channel, &options, &request, on_greeted, g);
-}
-
-void peer_when_greeted(struct member *m, struct peer *peer, void (*fn)(void *arg), void *arg)
-{
+    struct member *m = s->member;
     skua_client *client = m->client;
-    struct knock *k = NULL;
-    bool first = false;
-    if (!atomic_load_explicit(&peer->greeted, memory_order_acquire)) {
-        sk_mutex_lock(&client->lock);
-        if (!atomic_load(&peer->greeted)) {
-            k = sk_alloc(sizeof *k);
-            *k = (struct knock){.fn = fn, .arg = arg};
-            *(peer->knocks ? &peer->last_knock->next : &peer->knocks) = k;
-            peer->last_knock = k;
-            first = !peer->greeting;
-            peer->greeting = true;
-        }
-        sk_mutex_unlock(&client->lock);
+    SK_CLEANUP(sk_arena_free_p) sk_arena *arena = sk_arena_new(0);
+    struct topics topics = topics_of(m, arena);
+    rpc_stream *stream = s->stream ? rpc_stream_ref(s->stream) : NULL;
+    s->stale = false;
+    s->settings_us = sk_mono_us(client->clock);
+    s->opening = !stream;
+    if (!stream) m->streams++;
+    sk_mutex_unlock(&client->lock);
+    if (!stream) stream = open_stream(s);
+    write_settings(m, stream, &topics, arena);
+    rpc_stream_unref(stream);
+    sk_mutex_lock(&client->lock);
+}
+
+/* By the thread that is busy with it, without the lock; the session may be gone after it. */
+static void tend(struct session *s)
+{
+    struct member *m = s->member;
+    skua_client *client = m->client;
+    sk_mutex_lock(&client->lock);
+    while (s->stale && !m->closing) refresh_locked(s);
+    s->busy = false;
+    m->streams--;
+    sk_cond_broadcast(&client->changed);
+    sk_mutex_unlock(&client->lock);
+}
+
+static void tend_all(struct session *todo)
+{
+    struct session *next;
+    for (struct session *s = todo; s; s = next) {
+        next = s->todo;
+        tend(s);
     }
-    if (!k)
-        fn(arg);
-    else if (first)
-        greet(m, peer);
 }
 
 /* --- heartbeat ------------------------------------------------------------------------- */
@@ -231,7 +244,7 @@ static void on_heartbeat(void *arg, const struct rpc_outcome *outcome,
     sk_mutex_unlock(&client->lock);
 }
 
-static void send_heartbeat(struct session *s, uint64_t now_us)
+static void send_heartbeat(struct session *s)
 {
     struct member *m = s->member;
     rmq_heartbeat_request request = RMQ_HEARTBEAT_REQUEST_INIT;
@@ -239,20 +252,28 @@ static void send_heartbeat(struct session *s, uint64_t now_us)
     if (m->group) rmq_heartbeat_request_set_group(&request, &group);
     request.client_type = m->type;
     struct rpc_options options = member_options(m, m->client->options.request_timeout_ms);
-    s->heartbeat_us = now_us;
-    s->heartbeat_under_way = true;
-    m->streams++;
     rmq_messaging_service_heartbeat(s->peer->channel, &options, &request, on_heartbeat, s);
 }
 
-static void session_tick(struct session *s, uint64_t now_us)
+/* Under the lock: put what is to be done for the session onto the list. Who is busy with it also
+ * sends the heartbeat. */
+static void session_tick(struct session *s, uint64_t now_us, struct session **todo)
 {
-    if (!s->stream)
-        open_session(s);
-    else if (now_us - s->settings_us >= SETTINGS_US)
-        write_settings(s);
     bool due = now_us - s->heartbeat_us >= HEARTBEAT_US || atomic_load(&s->peer->isolated);
-    if (due && !s->heartbeat_under_way) send_heartbeat(s, now_us);
+    bool old = !s->stream || now_us - s->settings_us >= SETTINGS_US;
+    bool beat = due && !s->heartbeat_under_way;
+    if (s->busy || !(old || beat)) return;
+    bool stale = s->stale || old;
+    (void)become_busy(s);
+    s->stale = stale;
+    s->beat_due = beat;
+    if (beat) {
+        s->heartbeat_us = now_us;
+        s->heartbeat_under_way = true;
+        s->member->streams++;
+    }
+    s->todo = *todo;
+    *todo = s;
 }
 
 /* Is the peer in a route that we have? */
@@ -269,7 +290,7 @@ static void drop_forgotten(struct member *m, uint64_t now_us)
 {
     for (struct session **at = &m->sessions; *at;) {
         struct session *s = *at;
-        bool idle = !s->stream && !s->heartbeat_under_way;
+        bool idle = !s->stream && !s->heartbeat_under_way && !s->busy;
         if (idle && now_us - s->settings_us >= FORGET_US && !is_routed(m->client, s->peer)) {
             *at = s->next;
             free(s);
@@ -281,13 +302,17 @@ static void drop_forgotten(struct member *m, uint64_t now_us)
 
 void members_tick(skua_client *client, uint64_t now_us)
 {
+    struct session *todo = NULL;
     sk_mutex_lock(&client->lock);
     for (struct member *m = client->members; m; m = m->next) {
         if (m->closing) continue;
         drop_forgotten(m, now_us);
-        for (struct session *s = m->sessions; s; s = s->next) session_tick(s, now_us);
+        for (struct session *s = m->sessions; s; s = s->next) session_tick(s, now_us, &todo);
     }
     sk_mutex_unlock(&client->lock);
+    for (struct session *s = todo; s; s = s->todo)
+        if (s->beat_due) send_heartbeat(s);
+    tend_all(todo);
 }
 
 /* --- topics and sessions --------------------------------------------------------------- */
@@ -296,6 +321,7 @@ bool member_add_topic(struct member *m, const char *topic, const char *filter)
 {
     skua_client *client = m->client;
     bool is_new = true;
+    struct session *todo = NULL;
     sk_mutex_lock(&client->lock);
     for (size_t i = 0; i < m->topic_count; i++)
         if (strcmp(m->topics[i], topic) == 0 && strcmp(m->filters[i], filter) == 0) is_new = false;
@@ -304,10 +330,14 @@ bool member_add_topic(struct member *m, const char *topic, const char *filter)
         m->filters = sk_realloc(m->filters, m->topic_count + 1, sizeof *m->filters);
         m->topics[m->topic_count] = sk_strdup(topic);
         m->filters[m->topic_count++] = sk_strdup(filter);
-        for (struct session *s = m->sessions; s; s = s->next)
-            if (s->stream) write_settings(s);
+        for (struct session *s = m->sessions; s; s = s->next) {
+            if (!(s->stream || s->busy) || !become_busy(s)) continue;
+            s->todo = todo;
+            todo = s;
+        }
     }
     sk_mutex_unlock(&client->lock);
+    tend_all(todo);
     return is_new;
 }
 
@@ -317,16 +347,18 @@ void member_meet(struct member *m, struct peer *peer)
     sk_mutex_lock(&client->lock);
     struct session *s = m->sessions;
     while (s && s->peer != peer) s = s->next;
-    if (!s && !m->closing) {
+    bool first = !s && !m->closing;
+    if (first) {
         s = sk_zalloc(1, sizeof *s);
         s->member = m;
         s->peer = peer;
         s->next = m->sessions;
         m->sessions = s;
-        s->heartbeat_us = s->settings_us = sk_mono_us(client->clock);
-        open_session(s);
+        s->heartbeat_us = sk_mono_us(client->clock);
+        (void)become_busy(s);
     }
     sk_mutex_unlock(&client->lock);
+    if (first) tend(s);
 }
 
 /* --- goodbye --------------------------------------------------------------------------- */
@@ -339,8 +371,13 @@ static void on_goodbye(void *arg, const struct rpc_outcome *outcome,
     (void)outcome;
     (void)response;
     sk_mutex_lock(&client->lock);
-    if (s->stream) rpc_stream_cancel(s->stream);
-    s->member->streams--;
+    rpc_stream *stream = s->stream ? rpc_stream_ref(s->stream) : NULL;
+    sk_mutex_unlock(&client->lock);
+    if (stream) rpc_stream_cancel(stream);
+    rpc_stream_unref(stream);
+
+    sk_mutex_lock(&client->lock);
+    s->member->streams--; /* the last may let the member go */
     sk_cond_broadcast(&client->changed);
     sk_mutex_unlock(&client->lock);
 }
@@ -352,9 +389,15 @@ static void say_goodbye(struct session *s)
     rmq_resource group = resource_of(m->client->options.name_space, m->group ? m->group : "");
     if (m->group) rmq_notify_client_termination_request_set_group(&request, &group);
     struct rpc_options options = member_options(m, GOODBYE_MS);
-    m->streams++;
     rmq_messaging_service_notify_client_termination(s->peer->channel, &options, &request,
                                                     on_goodbye, s);
+}
+
+static bool is_any_busy(const struct member *m)
+{
+    for (const struct session *s = m->sessions; s; s = s->next)
+        if (s->busy) return true;
+    return false;
 }
 
 static void leave_client(struct member *m)
@@ -367,11 +410,25 @@ static void leave_client(struct member *m)
 void member_done(struct member *m)
 {
     skua_client *client = m->client;
+    struct session *todo = NULL;
     sk_mutex_lock(&client->lock);
     m->closing = true;
     leave_client(m);
-    for (struct session *s = m->sessions; s; s = s->next)
-        if (s->stream) say_goodbye(s);
+    while (is_any_busy(m)) sk_cond_wait(&client->changed, &client->lock);
+    for (struct session *s = m->sessions; s; s = s->next) {
+        if (!s->stream) continue;
+        m->streams++;
+        s->todo = todo;
+        todo = s;
+    }
+    sk_mutex_unlock(&client->lock);
+
+    struct session *next;
+    for (struct session *s = todo; s; s = next) {
+        next = s->todo;
+        say_goodbye(s);
+    }
+    sk_mutex_lock(&client->lock);
     while (m->streams) sk_cond_wait(&client->changed, &client->lock);
     sk_mutex_unlock(&client->lock);
 

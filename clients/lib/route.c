@@ -73,7 +73,7 @@ static bool fill_queue(skua_client *client, const rmq_message_queue *from, struc
     char target[264];
     if (!from->broker || !endpoints_target(from->broker->endpoints, target, sizeof target))
         return false;
-    to->peer = client_peer_locked(client, target);
+    to->peer = client_peer(client, target);
     if (!to->peer) return false;
     to->broker = sk_strdup(from->broker->name);
     to->broker_id = from->broker->id;
@@ -124,15 +124,16 @@ static void ask(struct route_entry *e)
     rmq_messaging_service_query_route(server_of_round(e)->channel, &options, &request, on_route, e);
 }
 
-static void begin_round(struct route_entry *e)
+/* Under the lock. True: the caller is to ask, without it. */
+static bool begin_round(struct route_entry *e)
 {
-    if (e->asking || e->client->closing) return;
+    if (e->asking || e->client->closing) return false;
     e->asking = true;
     e->asked_first = atomic_load(&e->client->name_server);
     e->asked_count = 0;
     e->why = OK_STATUS;
     e->client->rounds++;
-    ask(e);
+    return true;
 }
 
 /* An answer says more than silence. */
@@ -191,7 +192,6 @@ static void on_route(void *arg, const struct rpc_outcome *outcome,
     skua_client *client = e->client;
     char doing[400];
 
-    sk_mutex_lock(&client->lock);
     snprintf(doing, sizeof doing, "route of %.200s", e->topic);
     struct skua_status s = status_from_call(outcome, response ? response->status : NULL, doing);
     struct route *fresh = s.code == SKUA_OK ? route_from_response(client, response) : NULL;
@@ -200,11 +200,12 @@ static void on_route(void *arg, const struct rpc_outcome *outcome,
         fresh = NULL;
         s = status_make(SKUA_NOT_FOUND, RMQ_CODE_TOPIC_NOT_FOUND, "%s: it has no queue", doing);
     }
+    sk_mutex_lock(&client->lock);
     if (!fresh) {
         remember_why(e, s);
         if (++e->asked_count < client->name_server_count && !client->closing) {
-            ask(e);
             sk_mutex_unlock(&client->lock);
+            ask(e);
             return;
         }
     }
@@ -241,13 +242,15 @@ void route_get(skua_client *client, const char *topic, route_fn *fn, void *arg)
     sk_mutex_lock(&client->lock);
     struct route_entry *e = entry_of(client, topic);
     struct route *cached = e->route && !e->telling ? route_ref(e->route) : NULL;
+    bool first = false;
     if (!cached) {
         struct route_waiter *w = sk_zalloc(1, sizeof *w);
         *w = (struct route_waiter){fn, arg, e->waiters};
         e->waiters = w;
-        if (!e->route) begin_round(e);
+        if (!e->route) first = begin_round(e);
     }
     sk_mutex_unlock(&client->lock);
+    if (first) ask(e);
     struct skua_status ok = OK_STATUS;
     if (cached) fn(arg, &ok, cached);
 }
@@ -279,8 +282,9 @@ void route_refresh(skua_client *client, const char *topic)
 {
     sk_mutex_lock(&client->lock);
     struct route_entry *e = entry_of(client, topic);
-    begin_round(e);
+    bool first = begin_round(e);
     sk_mutex_unlock(&client->lock);
+    if (first) ask(e);
 }
 
 void route_forget(skua_client *client, const char *topic)
@@ -295,10 +299,15 @@ void route_forget(skua_client *client, const char *topic)
 void routes_tick(skua_client *client, uint64_t now_us)
 {
     uint64_t old_us = (uint64_t)client->options.route_refresh_ms * 1000;
+    struct route_entry *due = NULL;
     sk_mutex_lock(&client->lock);
-    for (struct route_entry *e = client->routes; e; e = e->hh.next)
-        if (e->route && now_us - e->asked_us >= old_us) begin_round(e);
+    for (struct route_entry *e = client->routes; e; e = e->hh.next) {
+        if (!e->route || now_us - e->asked_us < old_us || !begin_round(e)) continue;
+        e->next_due = due;
+        due = e;
+    }
     sk_mutex_unlock(&client->lock);
+    for (; due; due = due->next_due) ask(due);
 }
 
 void routes_done(skua_client *client)
