@@ -13,6 +13,7 @@
 
 static inline void rpc_enter(void)
 {
+    sk_assert(sk_mutexes_held() == 0);
 }
 
 #endif
