@@ -27,7 +27,7 @@ SK_CHECKED struct sk_status sk_begin_note(sk_store *store, const struct sk_recor
 /* Append one, and tell the fold. Under the owner's lock. */
 SK_CHECKED struct sk_status sk_begin_append(sk_store *store, uint64_t place);
 /* Delete what lies below the newest BEGIN that is settled, as far as nothing here wants it; how
- * many segments went. Under snapshot_lock, or at opening (retain.c). */
+ * many segments went. Inside housekeeping, or at opening (retain.c). */
 size_t sk_begin_delete(sk_store *store);
 /* SK_CORRUPT, naming the file, when the log's first segment lies above the recorded beginning. */
 SK_CHECKED struct sk_status sk_begin_check(const char *dir, uint64_t first_base, uint64_t place,

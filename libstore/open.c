@@ -255,7 +255,7 @@ static sk_store *new_store(struct sk_store_options options)
     store->options.dir = store->paths.root;
     sk_mutex_init(&store->fail_lock);
     atomic_init(&store->flush_time, 8 * 20 * SK_QUICK_FLUSH_US); /* show first that you are quick */
-    sk_mutex_init(&store->snapshot_lock);
+    sk_turnstile_init(&store->housekeeping);
     sk_epochs_init(&store->epochs);
     sk_log_streams_init(&store->streams);
     atomic_init(&store->begin.place, SK_HEADER_BYTES);
@@ -284,7 +284,7 @@ void sk_store_leave(sk_store *store) /* whoever still holds a pin keeps its segm
     done_sleeper(&store->helper);
     done_sleeper(&store->janitor);
     sk_mutex_done(&store->fail_lock);
-    sk_mutex_done(&store->snapshot_lock);
+    sk_turnstile_done(&store->housekeeping);
     sk_log_streams_done(&store->streams);
     sk_store_paths_done(&store->paths);
     free(store);

@@ -168,12 +168,12 @@ size_t sk_begin_delete(sk_store *store)
 
 size_t sk_store_retain(sk_store *store)
 {
-    sk_mutex_lock(&store->snapshot_lock);
+    sk_turnstile_enter(&store->housekeeping);
     sk_store_look_at_disk(store);
     size_t gone = sk_begin_delete(store), more = 1; /* what was recorded before, or received */
     while (more && !atomic_load(&store->failed) && move_begin(store))
         gone += more = sk_begin_delete(store);
     if (!atomic_load(&store->failed)) sk_commitlog_retry(&store->log);
-    sk_mutex_unlock(&store->snapshot_lock);
+    sk_turnstile_leave(&store->housekeeping);
     return gone;
 }

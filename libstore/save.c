@@ -153,7 +153,7 @@ static void note_success(sk_store *store, uint64_t position)
 struct sk_status sk_store_snapshot(sk_store *store)
 {
     enum { RETRY_AFTER_US = 10 * 1000000 };
-    sk_mutex_lock(&store->snapshot_lock);
+    sk_turnstile_enter(&store->housekeeping);
     struct moment then;
     begin(store, &then);
     struct sk_status s = write_snapshot(store, &then);
@@ -165,6 +165,6 @@ struct sk_status sk_store_snapshot(sk_store *store)
         atomic_store(&store->snapshot_not_before_us, sk_mono_us(store->clock) + RETRY_AFTER_US);
         if (sk_index_is_broken(store->index)) sk_store_mark_failed(store, s);
     }
-    sk_mutex_unlock(&store->snapshot_lock);
+    sk_turnstile_leave(&store->housekeeping);
     return s;
 }

@@ -58,9 +58,9 @@ struct sk_store {
     struct sk_begin begin;
     struct sk_log_streams streams;
 
-    struct sk_mutex snapshot_lock;      /* one snapshot or retention at a time */
+    struct sk_turnstile housekeeping;   /* one snapshot or retention at a time, which wake */
     _Atomic uint64_t snapshot_position; /* of the newest */
-    uint64_t older_position;            /* of the one before it, 0: none; under snapshot_lock */
+    uint64_t older_position;            /* of the one before it, 0: none; inside housekeeping */
     _Atomic uint64_t snapshot_not_before_us; /* after a failure */
 
     _Atomic bool refusing;

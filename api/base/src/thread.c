@@ -93,6 +93,37 @@ bool sk_cond_wait_for(struct sk_cond *c, struct sk_mutex *m, uint64_t timeout_us
 void sk_cond_signal(struct sk_cond *c) { pthread_cond_signal(&c->impl); }
 void sk_cond_broadcast(struct sk_cond *c) { pthread_cond_broadcast(&c->impl); }
 
+void sk_turnstile_init(struct sk_turnstile *t)
+{
+    sk_mutex_init(&t->lock);
+    sk_cond_init(&t->left);
+    t->taken = false;
+}
+
+void sk_turnstile_done(struct sk_turnstile *t)
+{
+    sk_assert(!t->taken);
+    sk_cond_done(&t->left);
+    sk_mutex_done(&t->lock);
+}
+
+void sk_turnstile_enter(struct sk_turnstile *t)
+{
+    sk_mutex_lock(&t->lock);
+    while (t->taken) sk_cond_wait(&t->left, &t->lock);
+    t->taken = true;
+    sk_mutex_unlock(&t->lock);
+}
+
+void sk_turnstile_leave(struct sk_turnstile *t)
+{
+    sk_mutex_lock(&t->lock);
+    sk_assert(t->taken);
+    t->taken = false;
+    sk_cond_signal(&t->left);
+    sk_mutex_unlock(&t->lock);
+}
+
 struct sk_status sk_thread_start(const char *name, void *(*body)(void *), void *arg, pthread_t *out)
 {
     sigset_t all, old;

@@ -59,6 +59,20 @@ bool sk_cond_wait_for(struct sk_cond *c, struct sk_mutex *m, uint64_t timeout_us
 void sk_cond_signal(struct sk_cond *c);
 void sk_cond_broadcast(struct sk_cond *c);
 
+/* One at a time through long work that calls others: who is inside holds no lock meanwhile, so
+ * what it calls may take any, and go into rooms that insist on none. What is called from inside
+ * must not enter. */
+struct sk_turnstile {
+    struct sk_mutex lock;
+    struct sk_cond left;
+    bool taken; /* guarded by lock */
+};
+
+void sk_turnstile_init(struct sk_turnstile *t);
+void sk_turnstile_done(struct sk_turnstile *t);
+void sk_turnstile_enter(struct sk_turnstile *t);
+void sk_turnstile_leave(struct sk_turnstile *t);
+
 /* `name` is shown by top -H and gdb: at most 15 characters. All signals are blocked in
  * the new thread, so that only main's sigwait sees them. */
 SK_CHECKED struct sk_status sk_thread_start(const char *name, void *(*body)(void *), void *arg,
