@@ -88,53 +88,50 @@ static void reply_route(rpc_call *call)
     rpc_call_reply(call, &response.base);
 }
 
-static void write_answer(rpc_call *call, struct answer *a)
+/* The next answer that is meant for this call, in the call's memory: the bytes are the input's, and
+ * nobody answers under a lock. */
+static bool take_answer(rpc_call *call, struct sk_slice *out, bool *more)
 {
-    const struct rpc_piece piece = {.bytes = a->bytes};
-    a->used = true;
-    rpc_call_write_pieces(call, &piece, 1);
-}
-
-/* All that is meant for this call; false: nothing is. */
-static bool answer_stream(rpc_call *call)
-{
-    bool any = false;
+    struct answer *found = NULL;
     sk_mutex_lock(&peer.lock);
-    for (size_t i = 0; i < peer.count; i++) {
-        struct answer *a = &peer.answers[i];
-        if (a->used || a->method != rpc_call_method(call)) continue;
-        write_answer(call, a);
-        any = true;
-        if (!a->more) break;
+    for (size_t i = 0; i < peer.count && !found; i++)
+        if (!peer.answers[i].used && peer.answers[i].method == rpc_call_method(call))
+            found = &peer.answers[i];
+    if (found) {
+        const void *bytes = sk_arena_copy(rpc_call_arena(call), found->bytes.data, found->bytes.len);
+        *out = sk_slice_of(bytes, found->bytes.len);
+        *more = found->more;
+        found->used = true;
     }
     sk_mutex_unlock(&peer.lock);
-    return any;
+    return found != NULL;
+}
+
+/* All that is meant for this call. */
+static void answer_stream(rpc_call *call)
+{
+    struct rpc_piece piece = {0};
+    for (bool more = true; more && take_answer(call, &piece.bytes, &more);)
+        rpc_call_write_pieces(call, &piece, 1);
 }
 
 static void on_request(void *owner, rpc_call *call, struct sk_slice request)
 {
     const struct rpc_method *method = rpc_call_method(call);
-    struct answer *found = NULL;
+    struct sk_slice bytes;
+    bool more;
     (void)owner;
     (void)request;
     if (method->kind == RPC_SERVER_STREAM) {
         answer_stream(call);
         rpc_call_finish(call, RPC_OK, NULL);
-        return;
-    }
-    sk_mutex_lock(&peer.lock);
-    for (size_t i = 0; i < peer.count && !found; i++)
-        if (!peer.answers[i].used && peer.answers[i].method == method) found = &peer.answers[i];
-    struct sk_slice bytes = found ? found->bytes : SK_EMPTY;
-    if (found) found->used = true;
-    /* Under the lock: the bytes are the input's. */
-    if (found) rpc_call_reply_bytes(call, bytes);
-    sk_mutex_unlock(&peer.lock);
-    if (found) return;
-    if (strcmp(method->name, "QueryRoute") == 0)
+    } else if (take_answer(call, &bytes, &more)) {
+        rpc_call_reply_bytes(call, bytes);
+    } else if (strcmp(method->name, "QueryRoute") == 0) {
         reply_route(call);
-    else
+    } else {
         rpc_call_fail(call, RPC_UNIMPLEMENTED, "nothing");
+    }
 }
 
 static void on_message(const void *typed, void *arg, rpc_call *call, const ProtobufCMessage *m)
