@@ -34,5 +34,15 @@ SK_CHECKED struct sk_status sk_config_put(sk_config *config, const char *name, c
 SK_CHECKED struct sk_status sk_config_unknown(const struct sk_program *program, const char *place,
                                               const char *name);
 const struct sk_program *sk_config_program(const sk_config *config);
+/* The file that was read, to be read again. */
+void sk_config_keep_file(sk_config *config, const char *file);
+/* By the program's own rules, if it has some. */
+SK_CHECKED struct sk_status sk_config_check(const sk_config *config);
+
+/* For reading again: into `fresh` what came from flags and environment, … */
+SK_CHECKED struct sk_status sk_config_keep_strong(const sk_config *config, sk_config *fresh);
+/* … and out of it what differs. */
+void sk_config_adopt(sk_config *config, const sk_config *fresh, sk_config_changed_fn *changed,
+                     void *arg);
 
 #endif
