@@ -2,6 +2,7 @@
 """kill -9 of a broker in mid-load, round after round.
 
     kill9.py BIN_DIR WORKLOAD [ROUNDS] [sync|async|both]
+    SKUA_KILL9_ROUNDS=n     not more than so many (scripts/test.sh --quick)
 
 Each round sends with 64 in flight and, beside it, with one; takes messages under long leases,
 acknowledges half of them, and kills the broker at a random moment: segments and snapshots are small, so
@@ -19,6 +20,7 @@ another one; what the earlier ones hold is read again at the very end.
 
 kill -9 keeps the page cache: this proves the process' part, not the disk's.
 """
+import os
 import random
 import subprocess
 import sys
@@ -173,6 +175,7 @@ def check_the_rest(work, known):
 def main():
     bin_dir, program = sys.argv[1], sys.argv[2]
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+    rounds = min(rounds, int(os.environ.get("SKUA_KILL9_ROUNDS", rounds)))
     flush = sys.argv[4] if len(sys.argv) > 4 else "sync"
     modes = ["sync", "async"] if flush == "both" else [flush]
     seed = random.SystemRandom().randrange(1 << 32)

@@ -15,6 +15,8 @@
  *     PROGRAM [--first SEED] [--seeds N] [--deep] [--jobs N] [--least N]
  *     PROGRAM [--deep] --only SEED LIFE OPS CHOICE
  *
+ *     SKUA_POWERCUT_SEEDS=n     not more than so many seeds, whatever --seeds and --least say
+ *
  * --deep takes more combinations at each cut; with --least fewer distinct images than so many are
  * a failure, too. Ends 0 if all held; the last line says what was counted. Otherwise it names the
  * image, and how to see that one again. */

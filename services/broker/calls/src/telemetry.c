@@ -72,15 +72,15 @@ static void set_repeat_us(struct client *client, uint64_t due_us)
  * it is told again (protocol.md 4.12). */
 static void plan_repeat(struct client *client, const rmq_telemetry_command *command)
 {
-    struct sk_calls *calls = client->telemetry->calls;
-    uint64_t after_ms = calls->node->config->settings_repeat_ms;
+    const struct sk_node *node = client->telemetry->calls->node;
+    uint64_t after_ms = node->config->settings_repeat_ms;
     if (after_ms == 0 || !sk_slice_eq(client->caller.asker.language, SK_SLICE("HTTP"))) return;
     size_t size = rmq_telemetry_command_packed_size(command);
     client->repeat.len = 0;
     sk_buffer_reserve(&client->repeat, size);
     client->repeat.len = rmq_telemetry_command_pack(command, client->repeat.data);
-    set_repeat_us(client, sk_mono_us(calls->node->clock) + after_ms * 1000);
-    sk_timer_set_after_ms(calls->node->timers, &client->telemetry->timer, after_ms);
+    set_repeat_us(client, sk_mono_us(node->clock) + after_ms * 1000);
+    sk_timer_set_after_ms(node->timers, &client->telemetry->timer, after_ms);
 }
 
 static bool is_due(struct sk_stream *stream, void *arg)
