@@ -72,9 +72,18 @@ static struct sk_status on_load(void *owner, struct sk_slice snapshot)
     return SK_SUCCESS;
 }
 
-static void on_save(void *owner, struct sk_buffer *out)
+static struct owner frozen; /* the state that is being saved */
+
+static void on_save_begin(void *owner)
 {
-    sk_buffer_put(out, owner, sizeof(struct owner));
+    memcpy(&frozen, owner, sizeof frozen);
+}
+
+static bool on_save_page(void *owner, struct sk_buffer *out, size_t most)
+{
+    (void)owner, (void)most;
+    sk_buffer_put(out, &frozen, sizeof frozen);
+    return false;
 }
 
 static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owner *state,
@@ -88,7 +97,11 @@ static sk_store *open_store(struct work *w, struct memory_vfs *disk, struct owne
         .disk_refuse_percent = 90,
         .disk_clean_percent = 100,
         .vfs = memory_vfs_door(disk),
-        .fold = {.load = on_load, .apply = on_apply, .save = on_save, .owner = state},
+        .fold = {.load = on_load,
+                 .apply = on_apply,
+                 .save_begin = on_save_begin,
+                 .save_page = on_save_page,
+                 .owner = state},
         .manual = true,
     };
     sk_store *store = NULL;
