@@ -174,7 +174,10 @@ static void disturb(int what)
     case 2:
         world_topic(&w, "orders", 4);
         world_topic(&w, "later", 2);
+        world_topic(&w, "later", 3); /* what is younger is not put aside either */
         world_group(&w, "billing");
+        world_group(&w, "later");
+        world_group(&w, "later");
         break;
     case 3:
         w.now_ms += 2000;
