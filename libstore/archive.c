@@ -1,5 +1,5 @@
-/* archive.c - "<epoch>-<position>.log", 10 and 20 digits: byte n of the file is byte position + n of the
- * log, header pages included. */
+/* archive.c - "<epoch>-<position>.log", 10 and 20 digits: byte n of the file is byte position + n
+ * of the log, header pages included. */
 #include "archive.h"
 
 #include <inttypes.h>

@@ -7,7 +7,7 @@
 
 #include "record.h"
 
-struct sk_begin { /* written at opening, or under the owner's lock */
+struct sk_begin {           /* written at opening, or under the owner's lock */
     _Atomic uint64_t place; /* of the first record that is kept, says the newest BEGIN */
     _Atomic uint64_t after; /* that BEGIN's end: it has to be settled before anything is deleted */
     _Atomic uint64_t needs_passed;

@@ -38,7 +38,7 @@ struct sk_commitlog {
     uint32_t epoch;    /* of what is appended now; the writer's */
     uint64_t own_from; /* records at or above it were written by this node (watermark.h) */
     uint64_t limit;    /* nothing at or above it is walked over; UINT64_MAX: all is */
-    bool zero_ahead; /* write zeros ahead of the tail; else only reserve blocks */
+    bool zero_ahead;   /* write zeros ahead of the tail; else only reserve blocks */
     _Atomic uint64_t begin, tail, flushed;
 
     struct sk_mutex lock;
@@ -89,8 +89,8 @@ void sk_commitlog_activate(struct sk_commitlog *log, struct sk_segment *segment)
 SK_CHECKED struct sk_status sk_commitlog_cut(struct sk_commitlog *log, uint64_t tail,
                                              uint64_t garbage_end);
 
-/* The same with whatever lies behind `tail`, also whole records and segments; the first of them is gone,
- * durably, before the others go. SK_CORRUPT: no segment has that place. */
+/* The same with whatever lies behind `tail`, also whole records and segments; the first of them is
+ * gone, durably, before the others go. SK_CORRUPT: no segment has that place. */
 SK_CHECKED struct sk_status sk_commitlog_truncate(struct sk_commitlog *log, uint64_t tail);
 
 /* Append all records as one batch. On failure nothing is left behind, or `broken` is set. */
@@ -98,8 +98,8 @@ SK_CHECKED struct sk_status sk_commitlog_append(struct sk_commitlog *log,
                                                 const struct sk_append *records, size_t count,
                                                 struct sk_span *spans);
 
-/* The same for one record of `epoch`, which is the log's from then on. What closes the segment before
- * it, if it needs the next one, is still of the old epoch. */
+/* The same for one record of `epoch`, which is the log's from then on. What closes the segment
+ * before it, if it needs the next one, is still of the old epoch. */
 SK_CHECKED struct sk_status sk_commitlog_append_in(struct sk_commitlog *log, uint32_t epoch,
                                                    const struct sk_append *record,
                                                    struct sk_span *span);
@@ -125,8 +125,8 @@ bool sk_commitlog_wants_trim(const struct sk_commitlog *log); /* cheap; asked af
 SK_CHECKED struct sk_status sk_commitlog_prepare(struct sk_commitlog *log, bool *more);
 /* Make the next segment unless it is there; false: that failed. */
 bool sk_commitlog_make_spare(struct sk_commitlog *log);
-/* The writer's: may `bytes` be appended without making one? True, too, when there was no room on the
- * disk to make it. */
+/* The writer's: may `bytes` be appended without making one? True, too, when there was no room on
+ * the disk to make it. */
 bool sk_commitlog_has_room(const struct sk_commitlog *log, uint64_t bytes);
 /* If there was no room for the next segment: try once more. */
 void sk_commitlog_retry(struct sk_commitlog *log);

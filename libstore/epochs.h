@@ -3,8 +3,9 @@
  *      position   0        4096          9000              20480
  *                 | epoch 0 | EPOCH 1 ... | EPOCH 2 ... pad | EPOCH 7 ...
  *
- * A fold over the log's records: whoever reads them in order (replay, verify, a receiver) hands each
- * one to sk_epochs_take, whoever writes calls sk_epochs_add. Part of the store's half of a snapshot.
+ * A fold over the log's records: whoever reads them in order (replay, verify, a receiver) hands
+ * each one to sk_epochs_take, whoever writes calls sk_epochs_add. Part of the store's half of a
+ * snapshot.
  *
  * Threads: take, add, load, trim, cut from the one writer; the rest from any. */
 #ifndef SK_STORE_EPOCHS_H
@@ -32,7 +33,8 @@ void sk_epochs_done(struct sk_epochs *epochs);
 void sk_epoch_encode(uint32_t epoch, uint64_t time_ms, uint8_t out[SK_EPOCH_PAYLOAD]);
 
 /* May `record` follow one of epoch `current`? SK_CORRUPT: its epoch is lower; or is another one and
- * this is not its EPOCH record; or it is one that cannot be read, or of an epoch that began already. */
+ * this is not its EPOCH record; or it is one that cannot be read, or of an epoch that began
+ * already. */
 SK_CHECKED struct sk_status sk_epoch_check(uint32_t current, const struct sk_record *record);
 
 /* The next record of the log. SK_CORRUPT, as of sk_epoch_check: nothing is changed then. */

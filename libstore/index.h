@@ -64,9 +64,10 @@ SK_CHECKED struct sk_status sk_index_write(sk_index *index, bool all);
 bool sk_index_wants_write(const sk_index *index);
 
 /* The table of extents, for a snapshot, page by page while the index goes on: of what lies below
- * `position`, which is the tail now. (begin: from the writer. What is dropped, or could leave memory,
- * in between does so at the end.) Each page appends about `most` bytes to *out and holds the index'
- * lock for as long; false: it was the last. Valid once sk_index_write(index, true) succeeded after. */
+ * `position`, which is the tail now. (begin: from the writer. What is dropped, or could leave
+ * memory, in between does so at the end.) Each page appends about `most` bytes to *out and holds
+ * the index' lock for as long; false: it was the last. Valid once sk_index_write(index, true)
+ * succeeded after. */
 void sk_index_save_begin(sk_index *index, uint64_t position);
 bool sk_index_save_page(sk_index *index, struct sk_buffer *out, size_t most);
 void sk_index_save_end(sk_index *index);

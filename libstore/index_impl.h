@@ -62,10 +62,10 @@ struct ready { /* a full extent that waits to be written */
 /* A snapshot's table that is being written. */
 struct sk_index_save {
     bool active;
-    bool begun;        /* the table's head is written */
-    uint64_t position; /* entries from here on are no part of it */
-    uint32_t queue;    /* what comes next: this one, from... */
-    uint32_t extent;   /* ...this extent on */
+    bool begun;         /* the table's head is written */
+    uint64_t position;  /* entries from here on are no part of it */
+    uint32_t queue;     /* what comes next: this one, from... */
+    uint32_t extent;    /* ...this extent on */
     struct ready *held; /* full and written, but kept in memory until the end */
     uint32_t held_count, held_room;
     uint32_t *dropped; /* queues to be dropped at the end */

@@ -6,10 +6,10 @@
  *       per extent: u64 first offset, u32 segment, u32 unit, u16 entries, u16 room
  *   u8 0, u32 first segment, u32 files, per file: u32 units in use
  *
- * It speaks of the entries below the snapshot's position only, though it is written while others are
- * added: those entries are the last ones of their queues, they lie in the last segments, and in the
- * one that both kinds share a full extent stays in memory until the table is written, so that its
- * entries can be told apart. The units in use may be more than the table's: a gap in a file. */
+ * It speaks of the entries below the snapshot's position only, though it is written while others
+ * are added: those entries are the last ones of their queues, they lie in the last segments, and in
+ * the one that both kinds share a full extent stays in memory until the table is written, so that
+ * its entries can be told apart. The units in use may be more than the table's: a gap in a file. */
 #include <stdlib.h>
 
 #include "base/memory.h"

@@ -180,8 +180,8 @@ static size_t without_cut(struct inspection *in, uint64_t *positions, size_t cou
     if (in->mark.cut == 0) return count;
     for (size_t i = 0; i < count; i++) {
         uint64_t reach = 0;
-        struct sk_status s = sk_snapshot_reach(in->vfs, in->paths.snapshot,
-                                               in->identity.store_id, positions[i], &reach);
+        struct sk_status s = sk_snapshot_reach(in->vfs, in->paths.snapshot, in->identity.store_id,
+                                               positions[i], &reach);
         bool goes = positions[i] > in->log.limit || (sk_ok(s) && reach > in->log.limit);
         if (!goes) positions[left++] = positions[i];
     }
@@ -328,8 +328,8 @@ static void check_end(struct inspection *in, uint64_t at, const struct sk_end *e
 
 static void check_begin(struct inspection *in)
 {
-    struct sk_status s = sk_begin_check(in->paths.log, in->log.segments[0]->base, in->begin,
-                                        in->log.segment_bytes);
+    struct sk_status s =
+        sk_begin_check(in->paths.log, in->log.segments[0]->base, in->begin, in->log.segment_bytes);
     if (!sk_ok(s)) tell(in, true, in->paths.log, 0, "%s", sk_status_text(&s));
 }
 

@@ -15,10 +15,9 @@ SK_CHECKED struct sk_status sk_store_lock_dir(struct sk_vfs *vfs,
 /* SK_NOT_FOUND: there is no store in the directory. */
 SK_CHECKED struct sk_status sk_store_must_exist(const struct sk_store_options *options);
 
-/* A store whose directory is locked and identified, its watermark read and its segments open, and a cut
- * that was under way ended; nothing has been recovered. Let go of by sk_store_leave. */
-SK_CHECKED struct sk_status sk_store_enter(const struct sk_store_options *options,
-                                           sk_store **out);
+/* A store whose directory is locked and identified, its watermark read and its segments open, and a
+ * cut that was under way ended; nothing has been recovered. Let go of by sk_store_leave. */
+SK_CHECKED struct sk_status sk_store_enter(const struct sk_store_options *options, sk_store **out);
 void sk_store_leave(sk_store *store);
 
 SK_CHECKED struct sk_status sk_store_read_identity(struct sk_vfs *vfs,

@@ -62,8 +62,8 @@ struct incoming {
 
 static struct sk_status refuse(const struct incoming *in, enum sk_code code, const char *why)
 {
-    return sk_error(code, "receive: the frame at position %" PRIu64 ": %s",
-                    in->position + in->at, why);
+    return sk_error(code, "receive: the frame at position %" PRIu64 ": %s", in->position + in->at,
+                    why);
 }
 
 /* What a frame may lie in: the slice; or, for a pad, of which only the header is sent, the

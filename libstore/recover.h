@@ -22,8 +22,8 @@ struct sk_end sk_find_end(struct sk_commitlog *log, uint64_t from);
  * the end once was durable, and for the last byte that is not zero: `proven` and `garbage_end`. */
 void sk_look_behind(struct sk_commitlog *log, struct sk_end *end);
 
-/* Forget what the page cache shows from `from` on, which may not be what the disk has after a failed
- * fsync. */
+/* Forget what the page cache shows from `from` on, which may not be what the disk has after a
+ * failed fsync. */
 void sk_distrust_cache(struct sk_commitlog *log, uint64_t from);
 
 /* The first place at or after `from` where a valid record begins; UINT64_MAX: none. */
@@ -33,9 +33,9 @@ uint64_t sk_find_record(struct sk_commitlog *log, uint64_t from);
 SK_CHECKED struct sk_status sk_end_check(const struct sk_commitlog *log, const struct sk_end *end,
                                          uint64_t durable);
 
-/* SK_CORRUPT, naming the segment that is missing, when the log does not have the places of the snapshots
- * that count: the two newest of `positions` (ascending), which retention leaves what they need, or the one
- * that was loaded. An older one is a leftover. */
+/* SK_CORRUPT, naming the segment that is missing, when the log does not have the places of the
+ * snapshots that count: the two newest of `positions` (ascending), which retention leaves what they
+ * need, or the one that was loaded. An older one is a leftover. */
 SK_CHECKED struct sk_status sk_log_reaches(const struct sk_commitlog *log,
                                            const uint64_t *positions, size_t count);
 

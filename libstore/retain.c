@@ -41,7 +41,7 @@ static bool ended_at(sk_store *store, uint64_t base, uint64_t *time_ms)
 static bool should_go(sk_store *store, uint64_t end, uint64_t now_ms, bool full)
 {
     const struct sk_store_options *o = &store->options;
-    if (store->older_position < end) return false; /* a fallback would need it */
+    if (store->older_position < end) return false;               /* a fallback would need it */
     if (end > sk_commitlog_last_base(&store->log)) return false; /* the active one */
 
     if (full && atomic_load(&store->disk_used_percent) > o->disk_clean_percent) return true;

@@ -9,8 +9,8 @@
 
 struct sk_vfs;
 
-/* A snapshot that is being written, piece by piece, in a temporary file: the owner's bytes, and then
- * the store's. */
+/* A snapshot that is being written, piece by piece, in a temporary file: the owner's bytes, and
+ * then the store's. */
 struct sk_snapshot_writer {
     struct sk_vfs *vfs;
     const char *dir;
@@ -26,8 +26,8 @@ SK_CHECKED struct sk_status sk_snapshot_begin(struct sk_snapshot_writer *w, stru
                                               const char *dir, uint64_t position);
 /* The next bytes of the body. */
 SK_CHECKED struct sk_status sk_snapshot_put(struct sk_snapshot_writer *w, struct sk_slice bytes);
-/* All or nothing: durable, under its name, when this returns. `owner_bytes`: of the body, the first;
- * `begin`: where the log begins, as recorded at the snapshot's position. */
+/* All or nothing: durable, under its name, when this returns. `owner_bytes`: of the body, the
+ * first; `begin`: where the log begins, as recorded at the snapshot's position. */
 SK_CHECKED struct sk_status sk_snapshot_finish(struct sk_snapshot_writer *w, uint64_t store_id,
                                                uint64_t owner_bytes, uint64_t begin);
 /* Instead of finish, which does it itself when it fails, as begin does. */

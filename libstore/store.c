@@ -136,11 +136,8 @@ struct sk_status sk_store_append_own(sk_store *store, uint8_t kind, uint32_t epo
                                      struct sk_span *span)
 {
     SK_TRY(sk_store_why(store));
-    struct sk_append record = {.kind = kind,
-                               .queue = SK_NO_QUEUE,
-                               .time_ms = time_ms,
-                               .parts = &payload,
-                               .part_count = 1};
+    struct sk_append record = {
+        .kind = kind, .queue = SK_NO_QUEUE, .time_ms = time_ms, .parts = &payload, .part_count = 1};
     struct sk_status s = sk_commitlog_append_in(&store->log, epoch, &record, span);
     if (!sk_ok(s)) return sk_store_append_failed(store, s);
     sk_store_appended(store, 1, span->end - span->begin);
@@ -188,7 +185,8 @@ static struct sk_status sync_log(sk_store *store)
 void sk_store_demand_here(sk_store *store)
 {
     bool quick =
-        !store->options.manual && !atomic_load_explicit(&store->log.syncing, memory_order_relaxed) &&
+        !store->options.manual &&
+        !atomic_load_explicit(&store->log.syncing, memory_order_relaxed) &&
         atomic_load_explicit(&store->flush_time, memory_order_relaxed) / 8 < SK_QUICK_FLUSH_US;
     if (!quick) {
         sk_store_demand(store, UINT64_MAX);

@@ -90,12 +90,12 @@ static struct sk_status check_reach(sk_store *store, uint64_t from, uint64_t at)
     uint64_t begin = beginning(store), tail = sk_commitlog_tail(&store->log);
     if (at < begin)
         return sk_error(SK_NOT_FOUND,
-                        "positions %" PRIu64 " to %" PRIu64
-                        " are gone: the log begins at %" PRIu64 " now",
+                        "positions %" PRIu64 " to %" PRIu64 " are gone: the log begins at %" PRIu64
+                        " now",
                         from, begin, begin);
     if (from > tail && at != sk_commitlog_place(&store->log, tail))
-        return sk_error(SK_NOT_FOUND,
-                        "position %" PRIu64 " lies above the log's tail at %" PRIu64, from, tail);
+        return sk_error(SK_NOT_FOUND, "position %" PRIu64 " lies above the log's tail at %" PRIu64,
+                        from, tail);
     return SK_SUCCESS;
 }
 
@@ -105,7 +105,7 @@ static struct sk_status check_frame(sk_store *store, uint64_t at)
     struct sk_frame frame;
     const char *why = "its segment is gone";
     bool good = s && sk_record_parse(sk_segment_from(s, at), store->store_id, at, &frame, &why) ==
-                    SK_FRAME_VALID;
+                         SK_FRAME_VALID;
     sk_segment_unref(s); /* the table holds it too */
     if (good) return SK_SUCCESS;
     return sk_error(SK_INVALID, "a stream cannot begin at position %" PRIu64 ": %s", at, why);
@@ -125,7 +125,8 @@ static struct sk_status check_place(sk_store *store, uint64_t from, uint64_t at)
 }
 
 struct sk_status sk_log_stream_open(sk_store *store, uint64_t from,
-                                const struct sk_log_stream_options *options, sk_log_stream **out)
+                                    const struct sk_log_stream_options *options,
+                                    sk_log_stream **out)
 {
     uint64_t at = sk_commitlog_place(&store->log, from);
     SK_TRY(check_reach(store, from, at));
@@ -231,7 +232,8 @@ static void nothing_now(uint64_t at, struct sk_log_stream_slice *out)
     *out = (struct sk_log_stream_slice){.span = {at, at}};
 }
 
-struct sk_status sk_log_stream_next(sk_log_stream *stream, uint64_t limit, struct sk_log_stream_slice *out)
+struct sk_status sk_log_stream_next(sk_log_stream *stream, uint64_t limit,
+                                    struct sk_log_stream_slice *out)
 {
     struct sk_commitlog *log = &stream->store->log;
     uint64_t at = sk_log_stream_position(stream), tail = sk_commitlog_tail(log);

@@ -1,12 +1,13 @@
-/* truncate.c - end the log at a position, so that a crash at any point leaves either the whole log or
- * a cut that goes on to the same end (FORMAT.md, "Cut").
+/* truncate.c - end the log at a position, so that a crash at any point leaves either the whole log
+ * or a cut that goes on to the same end (FORMAT.md, "Cut").
  *
  *   nothing has changed                    |  the log ends at P, whatever lies behind it
- *   find P, sync what stays, copy what goes | intent | snapshots, first record, segments, the rest | done
- *                                          ^ watermark: cut = P                        cut = 0 ^
+ *   find P, sync what stays, copy what goes | intent | snapshots, first record, segments, the rest
+ * | done ^ watermark: cut = P                        cut = 0 ^
  *
- * The intent and the lower watermark are one write: a mark that came down without the intent would let
- * recovery take the tail for good, an intent without the lower mark would let it refuse the cut as rot. */
+ * The intent and the lower watermark are one write: a mark that came down without the intent would
+ * let recovery take the tail for good, an intent without the lower mark would let it refuse the cut
+ * as rot. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -49,7 +50,8 @@ static struct borders find_borders(struct sk_commitlog *log, uint64_t position)
     return b;
 }
 
-/* Positions in a segment's header page, and the end of the segment before, mean its first record. */
+/* Positions in a segment's header page, and the end of the segment before, mean its first record.
+ */
 static uint64_t first_place(const struct sk_commitlog *log, uint64_t position)
 {
     uint64_t first = sk_commitlog_base(log, position) + SK_HEADER_BYTES;
@@ -77,15 +79,15 @@ static struct sk_status check_place(struct sk_commitlog *log, uint64_t *position
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
-/* Does it speak of what lies above `position`, or of what the log does not reach back to? One that cannot
- * be read is left for recovery, which sets it aside. */
+/* Does it speak of what lies above `position`, or of what the log does not reach back to? One that
+ * cannot be read is left for recovery, which sets it aside. */
 static struct sk_status is_void(sk_store *store, uint64_t snapshot, uint64_t position, bool *out)
 {
     uint64_t reach = 0;
     *out = snapshot > position || snapshot < store->log.segments[0]->base;
     if (*out) return SK_SUCCESS;
-    struct sk_status s = sk_snapshot_reach(store->vfs, store->paths.snapshot, store->store_id,
-                                           snapshot, &reach);
+    struct sk_status s =
+        sk_snapshot_reach(store->vfs, store->paths.snapshot, store->store_id, snapshot, &reach);
     if (sk_ok(s)) *out = reach > position;
     return s.code == SK_CORRUPT ? SK_SUCCESS : s;
 }
@@ -189,7 +191,8 @@ static struct sk_status drop_snapshots(sk_store *store, uint64_t position, uint6
     return err < 0 ? sk_errno(-err, "sync directory '%s'", store->paths.snapshot) : SK_SUCCESS;
 }
 
-/* --- the cut ----------------------------------------------------------------------------------- */
+/* --- the cut -----------------------------------------------------------------------------------
+ */
 
 /* All below `position` that the watermark does not vouch for. */
 static struct sk_status sync_what_stays(sk_store *store, uint64_t position)
@@ -225,7 +228,8 @@ struct sk_status sk_store_end_cut(sk_store *store)
     return sk_while(end_cut(store, &unused), "end the cut that is under way");
 }
 
-/* What the next opening would cut by itself needs no cut: nothing behind the position was durable. */
+/* What the next opening would cut by itself needs no cut: nothing behind the position was durable.
+ */
 static struct sk_status look(sk_store *store, uint64_t position, struct sk_end *end, bool *needed)
 {
     struct sk_commitlog *log = &store->log;

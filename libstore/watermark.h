@@ -4,11 +4,10 @@
  *             synced once, so a bad frame there is damage and must never be cut away. Written after
  *             each sync of the log, without a sync of its own: it may lag behind, but never runs
  *             ahead.
- *   own_from  records at or above it were written by this node, so that their `flushed` fields speak
- *             of this disk; those below may be another node's, and speak of that one's. Durable
- *             before the first byte that it is about.
- *   cut       a cut to this position has begun, and the log ends there: whatever still lies behind
- *             it is to go (truncate.c). Durable before the first byte goes.
+ *   own_from  records at or above it were written by this node, so that their `flushed` fields
+ * speak of this disk; those below may be another node's, and speak of that one's. Durable before
+ * the first byte that it is about. cut       a cut to this position has begun, and the log ends
+ * there: whatever still lies behind it is to go (truncate.c). Durable before the first byte goes.
  *   gone      the highest epoch that a cut took away: it may not begin here once more.
  *
  * A file that is lost or wholly damaged says flushed = 0, own_from = 0: then every record counts as
@@ -45,12 +44,12 @@ SK_CHECKED struct sk_status sk_watermark_begin(struct sk_watermark *w, uint64_t 
 /* It was left in order, durably. */
 SK_CHECKED struct sk_status sk_watermark_end(struct sk_watermark *w, uint64_t flushed);
 /* From `own_from` on this node writes (SK_OWN_NONE: another one does); durable when this returns,
- * and so is `flushed`, unless the mark knows more. In both slots: no rotten one brings back what was
- * before. */
+ * and so is `flushed`, unless the mark knows more. In both slots: no rotten one brings back what
+ * was before. */
 SK_CHECKED struct sk_status sk_watermark_own(struct sk_watermark *w, uint64_t flushed,
                                              uint64_t own_from);
-/* A cut to `position` begins, behind which records of epochs up to `epoch` lie: the mark comes down to
- * it, if it was above. In both slots, durably. */
+/* A cut to `position` begins, behind which records of epochs up to `epoch` lie: the mark comes down
+ * to it, if it was above. In both slots, durably. */
 SK_CHECKED struct sk_status sk_watermark_cut(struct sk_watermark *w, uint64_t position,
                                              uint32_t epoch);
 /* It is done. In both slots, durably. */

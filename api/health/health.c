@@ -28,7 +28,7 @@ struct watcher {
     rpc_call *call;
     sk_health *health;
     const char *service;
-    int told; /* the state that was sent last; the busy one's */
+    int told;        /* the state that was sent last; the busy one's */
     bool busy, gone; /* guarded by the lock, as what follows */
     struct watcher *next, *prev;
     struct watcher *todo;
@@ -100,8 +100,8 @@ static void write_state(struct watcher *w)
     health_health_write_watch(w->call, &response);
 }
 
-/* By the busy one: write until all is told, finish if the client is gone; the watcher may be no more
- * then. */
+/* By the busy one: write until all is told, finish if the client is gone; the watcher may be no
+ * more then. */
 static void serve(struct watcher *w)
 {
     sk_health *health = w->health;

@@ -124,9 +124,9 @@ struct session {
     struct peer *peer;
     rpc_stream *stream; /* a reference; NULL: not open, or broken: the next tick opens it */
     bool busy;
-    bool stale;         /* the broker does not have our newest settings */
+    bool stale; /* the broker does not have our newest settings */
     bool opening, closed_early;
-    bool beat_due;      /* of the thread that is busy */
+    bool beat_due; /* of the thread that is busy */
     uint64_t settings_us, heartbeat_us;
     bool heartbeat_under_way;
     struct session *next, *todo; /* todo: of the thread that is busy */

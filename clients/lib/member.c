@@ -95,8 +95,7 @@ static void write_settings(const struct member *m, rpc_stream *stream, const str
     rmq_filter_expression *filters = sk_arena_alloc(arena, t->count * sizeof *filters);
     rmq_subscription_entry *entries = sk_arena_alloc(arena, t->count * sizeof *entries);
     rmq_resource **topic_list = sk_arena_zalloc(arena, t->count + 1, sizeof *topic_list);
-    rmq_subscription_entry **entry_list =
-        sk_arena_zalloc(arena, t->count + 1, sizeof *entry_list);
+    rmq_subscription_entry **entry_list = sk_arena_zalloc(arena, t->count + 1, sizeof *entry_list);
 
     for (size_t i = 0; i < t->count; i++) {
         topics[i] = resource_of(m->client->options.name_space, t->names[i]);

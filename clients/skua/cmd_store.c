@@ -9,10 +9,19 @@
 static const char *kind_name(uint8_t kind)
 {
     static const char *const names[] = {
-        [1] = "topic",   [2] = "topic_deleted", [3] = "group", [4] = "group_deleted",
-        [5] = "message", [6] = "deliver",       [7] = "ack",   [8] = "change",
-        [9] = "renew",   [10] = "release",      [11] = "seek",
-        [SK_KIND_EPOCH] = "epoch", [SK_KIND_BEGIN] = "begin",
+        [1] = "topic",
+        [2] = "topic_deleted",
+        [3] = "group",
+        [4] = "group_deleted",
+        [5] = "message",
+        [6] = "deliver",
+        [7] = "ack",
+        [8] = "change",
+        [9] = "renew",
+        [10] = "release",
+        [11] = "seek",
+        [SK_KIND_EPOCH] = "epoch",
+        [SK_KIND_BEGIN] = "begin",
     };
     return kind < sizeof names / sizeof names[0] && names[kind] ? names[kind] : "unknown";
 }

@@ -15,7 +15,7 @@ struct sk_broker {
     sk_routes *routes;
     sk_calls *calls;
     sk_admin *admin;
-    rpc_server *server; /* that it is mounted on; not to be used once that drains */
+    rpc_server *server;  /* that it is mounted on; not to be used once that drains */
     atomic_bool failing; /* `failed` was called */
 };
 

@@ -1,12 +1,12 @@
-/* holds.c - how long the ledger's lock is held, and what that does to a send, beside the work that is
- * long by its nature: a million queues, a snapshot of them, a walk past ten million messages that a
- * filter does not want.
+/* holds.c - how long the ledger's lock is held, and what that does to a send, beside the work that
+ * is long by its nature: a million queues, a snapshot of them, a walk past ten million messages
+ * that a filter does not want.
  *
  *      bench-holds DIR [--queues N] [--backlog N] [--seconds S]
  *
- * No RPC: a sender commits one message of 1 KiB in a turn, waits until it is promised (sync flush), and goes
- * on; that is one latency. A hold is the CPU time of its thread from begin to leave. Rows are run
- * one after the other on one ledger in DIR, which must not exist; it needs 3 GiB. */
+ * No RPC: a sender commits one message of 1 KiB in a turn, waits until it is promised (sync flush),
+ * and goes on; that is one latency. A hold is the CPU time of its thread from begin to leave. Rows
+ * are run one after the other on one ledger in DIR, which must not exist; it needs 3 GiB. */
 #include <getopt.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -148,18 +148,20 @@ static void *send_on(void *arg)
 
 static int by_value(const void *a, const void *b)
 {
-    return (*(const uint32_t *)a > *(const uint32_t *)b) - (*(const uint32_t *)a < *(const uint32_t *)b);
+    return (*(const uint32_t *)a > *(const uint32_t *)b) -
+           (*(const uint32_t *)a < *(const uint32_t *)b);
 }
 
 static void report(const char *name, uint64_t beside)
 {
     struct sk_hold_times h = sk_ledger_hold_times(ledger);
     qsort(samples, sample_count, sizeof *samples, by_value);
-    printf("%-44s %8zu sends  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms   holds %9llu  longest %6.2f ms  "
-           ">= 2 ms %llu   beside %llu\n",
-           name, sample_count, samples[sample_count / 2] / 1e3, samples[sample_count * 99 / 100] / 1e3,
-           samples[sample_count * 999 / 1000] / 1e3, (unsigned long long)h.holds,
-           (double)h.longest_ns / 1e6, (unsigned long long)h.over_us[11], (unsigned long long)beside);
+    printf(
+        "%-44s %8zu sends  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms   holds %9llu  longest %6.2f ms  "
+        ">= 2 ms %llu   beside %llu\n",
+        name, sample_count, samples[sample_count / 2] / 1e3, samples[sample_count * 99 / 100] / 1e3,
+        samples[sample_count * 999 / 1000] / 1e3, (unsigned long long)h.holds,
+        (double)h.longest_ns / 1e6, (unsigned long long)h.over_us[11], (unsigned long long)beside);
     fflush(stdout);
 }
 
@@ -208,7 +210,8 @@ static size_t see_tags(void *owner, uint32_t store_queue, uint64_t offset, size_
     return sk_tags_see(((const struct sight *)owner)->tags, store_queue, offset, count, hashes);
 }
 
-/* One window of tags further, as calls/src/receive.c does it; from the beginning again at the end. */
+/* One window of tags further, as calls/src/receive.c does it; from the beginning again at the end.
+ */
 static uint64_t walk(void)
 {
     static struct sk_tags *tags;
@@ -241,7 +244,8 @@ static uint64_t walk(void)
     return count ? 0 : SK_TAGS_WINDOW;
 }
 
-/* --- all of it --------------------------------------------------------------------------------- */
+/* --- all of it ---------------------------------------------------------------------------------
+ */
 
 static void fill_backlog(uint64_t backlog)
 {
@@ -269,17 +273,16 @@ int main(int argc, char **argv)
 
     sk_timers *timers;
     must(sk_timers_new(sk_clock_real(), &timers));
-    must(sk_ledger_open(
-        &(struct sk_ledger_options){.store = {.dir = argv[optind],
-                                              .segment_bytes = 256 << 20,
-                                              .snapshot_bytes = (uint64_t)1 << 40,
-                                              .disk_refuse_percent = 100,
-                                              .disk_clean_percent = 100},
-                                    .timers = timers,
-                                    .most_polls = 100,
-                                    .most_polls_per_group = 100,
-                                    .failed = failed},
-        NULL, &ledger));
+    must(sk_ledger_open(&(struct sk_ledger_options){.store = {.dir = argv[optind],
+                                                              .segment_bytes = 256 << 20,
+                                                              .snapshot_bytes = (uint64_t)1 << 40,
+                                                              .disk_refuse_percent = 100,
+                                                              .disk_clean_percent = 100},
+                                                    .timers = timers,
+                                                    .most_polls = 100,
+                                                    .most_polls_per_group = 100,
+                                                    .failed = failed},
+                        NULL, &ledger));
     samples = sk_alloc(SAMPLES_MOST * sizeof *samples);
     all_queues = sk_alloc((queues + 8) * sizeof *all_queues);
 

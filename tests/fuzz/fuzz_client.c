@@ -98,7 +98,8 @@ static bool take_answer(rpc_call *call, struct sk_slice *out, bool *more)
         if (!peer.answers[i].used && peer.answers[i].method == rpc_call_method(call))
             found = &peer.answers[i];
     if (found) {
-        const void *bytes = sk_arena_copy(rpc_call_arena(call), found->bytes.data, found->bytes.len);
+        const void *bytes =
+            sk_arena_copy(rpc_call_arena(call), found->bytes.data, found->bytes.len);
         *out = sk_slice_of(bytes, found->bytes.len);
         *more = found->more;
         found->used = true;

@@ -15,8 +15,11 @@ static uint64_t position;
 static bool apply(sk_state *state, uint8_t kind, struct sk_slice payload)
 {
     position += 50;
-    struct sk_fact fact = {
-        .kind = kind, .epoch = 2, .payload = payload, .position = position, .time_ms = position * 10};
+    struct sk_fact fact = {.kind = kind,
+                           .epoch = 2,
+                           .payload = payload,
+                           .position = position,
+                           .time_ms = position * 10};
     if (kind == SK_RECORD_MESSAGE) {
         fact.queue = payload.len ? payload.data[0] : 0;
         fact.offset = sk_state_next_offset(state, fact.queue);

@@ -285,7 +285,8 @@ static void rename_to(struct harm *h, const char *path, size_t at)
     h->vfs->rename(h->vfs, path, to);
 }
 
-/* kind u8, epoch and flags u8, queue u8, offset u16, flushed u16: behind the last record of the segment. */
+/* kind u8, epoch and flags u8, queue u8, offset u16, flushed u16: behind the last record of the
+ * segment. */
 static void add_record(struct harm *h, const char *path, struct sk_slice how)
 {
     size_t len;

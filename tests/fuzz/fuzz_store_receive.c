@@ -94,8 +94,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     }
     sk_log_stream *stream = NULL;
     struct sk_log_stream_slice slice;
-    sk_assert(sk_ok(sk_log_stream_open(f.room.store, sk_store_begin(f.room.store),
-                                   &(struct sk_log_stream_options){.slice_bytes = 1}, &stream)));
+    sk_assert(
+        sk_ok(sk_log_stream_open(f.room.store, sk_store_begin(f.room.store),
+                                 &(struct sk_log_stream_options){.slice_bytes = 1}, &stream)));
     while (sk_ok(sk_log_stream_next(stream, UINT64_MAX, &slice)) && slice.bytes.len) {
         keep_batch(&slice);
         sk_unpin(slice.pin);
@@ -220,8 +221,7 @@ static void reopen(struct follower *f)
     uint64_t tail = sk_store_tail(f->room.store);
     sk_store_close(f->room.store);
     struct sk_verify_result result;
-    sk_assert(
-        sk_ok(sk_store_verify(DIR, memory_vfs_door(f->disk), NULL, NULL, &result)));
+    sk_assert(sk_ok(sk_store_verify(DIR, memory_vfs_door(f->disk), NULL, NULL, &result)));
     open_follower(f);
     sk_assert(sk_store_tail(f->room.store) == tail);
     sk_assert(memcmp(&state, &f->room.state, sizeof state) == 0);

@@ -41,8 +41,10 @@ static uint64_t now_us(void)
 
 static void open_store(struct bench *b, bool write_ahead, struct sk_recovery *r)
 {
-    struct sk_store_options o = {
-        .dir = b->dir, .write_ahead = write_ahead, .disk_clean_percent = 100, .disk_refuse_percent = 100};
+    struct sk_store_options o = {.dir = b->dir,
+                                 .write_ahead = write_ahead,
+                                 .disk_clean_percent = 100,
+                                 .disk_refuse_percent = 100};
     struct sk_status s = sk_store_open(&o, r, &b->store);
     if (!sk_ok(s)) fail(s);
     for (uint32_t q = 0; q < QUEUES; q++) b->next[q] = sk_store_queue(b->store, q).max;

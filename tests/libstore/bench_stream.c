@@ -36,10 +36,10 @@ static sk_store *open_store(const char *name)
     char dir[256];
     sk_store *store = NULL;
     snprintf(dir, sizeof dir, "%s/%s", root, name);
-    check(sk_store_open(
-        &(struct sk_store_options){
-            .dir = dir, .disk_clean_percent = 100, .disk_refuse_percent = 100},
-        NULL, &store));
+    check(sk_store_open(&(struct sk_store_options){.dir = dir,
+                                                   .disk_clean_percent = 100,
+                                                   .disk_refuse_percent = 100},
+                        NULL, &store));
     return store;
 }
 

@@ -1,5 +1,5 @@
-/* cut.h - the small store that is cut: a few segments, epochs, batches and snapshots, and what its state
- * was at each place where it may end. */
+/* cut.h - the small store that is cut: a few segments, epochs, batches and snapshots, and what its
+ * state was at each place where it may end. */
 #ifndef CUT_H
 #define CUT_H
 

@@ -71,7 +71,7 @@ static inline size_t pair_feed(struct pair *p, uint64_t limit, uint64_t slice_by
     struct sk_span span;
     size_t slices = 0;
     ck_ok(sk_log_stream_open(p->source.store, sk_store_tail(p->follower.store),
-                         &(struct sk_log_stream_options){.slice_bytes = slice_bytes}, &stream));
+                             &(struct sk_log_stream_options){.slice_bytes = slice_bytes}, &stream));
     for (;; slices++) {
         ck_ok(sk_log_stream_next(stream, limit, &slice));
         if (slice.bytes.len == 0) break;

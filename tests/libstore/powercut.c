@@ -11,10 +11,10 @@
  * and the store must be of use: it takes a record, keeps it, stops in order and starts again.
  *
  * A life appends, in batches too, with sync and async flush, also while a sync runs; begins epochs;
- * receives for a while, and those records claim more than is durable here; rolls segments of one page;
- * works ahead as the helper thread would; writes index extents; takes snapshots; lets old segments go; is
- * refused on a full disk; stops and starts; is killed. Some lives end with a cut of the log's tail:
- * whatever is left of that leads to the same end. */
+ * receives for a while, and those records claim more than is durable here; rolls segments of one
+ * page; works ahead as the helper thread would; writes index extents; takes snapshots; lets old
+ * segments go; is refused on a full disk; stops and starts; is killed. Some lives end with a cut of
+ * the log's tail: whatever is left of that leads to the same end. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,8 +176,8 @@ static void remember(struct work *w, struct power_put *p, const struct sk_append
     add_past(w, p);
 }
 
-/* A record of another node's log, as it would be written down here: its `flushed` field says that all
- * before it is durable, on a disk that is not this one. */
+/* A record of another node's log, as it would be written down here: its `flushed` field says that
+ * all before it is durable, on a disk that is not this one. */
 static void receive(struct work *w)
 {
     static uint8_t bytes[POWER_PAYLOAD_MOST];

@@ -125,8 +125,8 @@ static void check_use(struct work *w, struct memory_vfs *image, sk_store *store,
     sk_store_close(store);
 }
 
-/* A life that ended with a cut: told to cut once more, each image comes to its end; `records` is what it
- * has when it is only opened. */
+/* A life that ended with a cut: told to cut once more, each image comes to its end; `records` is
+ * what it has when it is only opened. */
 static void check_cut_again(struct work *w, struct memory_vfs *disk, uint64_t records)
 {
     struct owner state;

@@ -439,8 +439,8 @@ static void check(struct work *w, sk_store *store, const struct owner *state)
 }
 
 /* Open `disk`, hold it against what came back before, close. */
-static void check_again(struct work *w, struct memory_vfs *disk, uint64_t records,
-                                      uint64_t hash, const char *what)
+static void check_again(struct work *w, struct memory_vfs *disk, uint64_t records, uint64_t hash,
+                        const char *what)
 {
     struct owner state;
     struct sk_recovery found;

@@ -1,5 +1,6 @@
-/* test_epoch.c - epochs, and whose word counts: the table of epochs is what the log says, also after a
- * restart; records of another node prove nothing about this disk; one store's id, one format. */
+/* test_epoch.c - epochs, and whose word counts: the table of epochs is what the log says, also
+ * after a restart; records of another node prove nothing about this disk; one store's id, one
+ * format. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +81,8 @@ static struct sk_status verify(struct memory_vfs *disk, sk_verify_fn *report)
     return sk_store_verify(DIR, memory_vfs_door(disk), report, NULL, &result);
 }
 
-/* --- epochs ------------------------------------------------------------------------------------ */
+/* --- epochs ------------------------------------------------------------------------------------
+ */
 
 START_TEST(records_carry_the_epoch_in_which_they_were_written)
 {
@@ -171,9 +173,9 @@ START_TEST(what_closes_the_segment_before_is_of_the_old_epoch)
     struct sk_frame frame;
     const char *why;
     struct sk_segment *s = sk_commitlog_pin(&room.store->log, pad);
-    ck_assert_int_eq(sk_record_parse(sk_segment_from(s, pad), room.store->store_id, pad, &frame,
-                                     &why),
-                     SK_FRAME_VALID);
+    ck_assert_int_eq(
+        sk_record_parse(sk_segment_from(s, pad), room.store->store_id, pad, &frame, &why),
+        SK_FRAME_VALID);
     ck_assert_uint_eq(frame.kind, SK_KIND_PAD);
     ck_assert_uint_eq(frame.epoch, 1);
     sk_segment_unref(s);
@@ -277,8 +279,8 @@ START_TEST(a_log_whose_epochs_go_wrong_is_refused)
     uint64_t hash = memory_vfs_hash(disk);
     char told[256] = "";
     struct sk_verify_result result;
-    ck_assert_int_eq(
-        sk_store_verify(DIR, memory_vfs_door(disk), take_detail, told, &result).code, SK_CORRUPT);
+    ck_assert_int_eq(sk_store_verify(DIR, memory_vfs_door(disk), take_detail, told, &result).code,
+                     SK_CORRUPT);
     ck_assert_msg(strstr(told, impossible[_i].what), "%s", told);
     struct sk_status s = open_as(&room, disk, 0);
     ck_assert_int_eq(s.code, SK_CORRUPT);
@@ -307,8 +309,8 @@ static struct sk_span put_claiming(struct toy_room *room)
 
 enum stretch { OWN, RECEIVED, OWN_AGAIN, RECEIVED_AGAIN };
 
-/* Two records, the second of which says that the first is durable, on a disk that lost the first one
- * in a power cut. */
+/* Two records, the second of which says that the first is durable, on a disk that lost the first
+ * one in a power cut. */
 static struct memory_vfs *torn(enum stretch stretch, uint64_t *tail)
 {
     struct memory_vfs *disk = memory_vfs_new();
@@ -450,7 +452,8 @@ START_TEST(a_receiver_takes_no_writes_until_it_begins_an_epoch)
 }
 END_TEST
 
-/* --- identity and version ----------------------------------------------------------------------- */
+/* --- identity and version -----------------------------------------------------------------------
+ */
 
 START_TEST(a_store_has_the_id_that_it_was_given)
 {

@@ -1,5 +1,5 @@
-/* test_fault_cut.c - every disk call of a cut fails in every way it can, one after the other; and so does
- * every call of beginning an epoch and of becoming a receiver. Whatever fails:
+/* test_fault_cut.c - every disk call of a cut fails in every way it can, one after the other; and
+ * so does every call of beginning an epoch and of becoming a receiver. Whatever fails:
  *
  *   - the directory opens on a healthy disk, as whole as it was or cut, and cut if the cut said so;
  *   - after a power cut, too; what was cut away is then in the archive;
@@ -26,7 +26,8 @@ static const char *name_of(const struct what *w)
     return name;
 }
 
-/* --- a cut ------------------------------------------------------------------------------------- */
+/* --- a cut -------------------------------------------------------------------------------------
+ */
 
 static void find_archive(void *arg, const char *path)
 {
@@ -139,7 +140,8 @@ static bool run_case(const struct cut_store *s, int at, struct memory_vfs *base,
     return fired;
 }
 
-/* Under sanitizers all of it takes minutes: every call there in scripts/prove.sh, else a quarter. */
+/* Under sanitizers all of it takes minutes: every call there in scripts/prove.sh, else a quarter.
+ */
 static int stride(void)
 {
     return getenv("SKUA_PROVE") ? 1 : 4;
@@ -149,8 +151,8 @@ START_TEST(whatever_fails_in_a_cut_is_told_or_true)
 {
     struct cut_store s = cut_grow(true);
     int at = s.count - 16, rows = 0;
-    struct memory_vfs *base = workloads[_i].under_way ? begun(s.disk, s.places[at].position)
-                                                      : memory_vfs_copy(s.disk);
+    struct memory_vfs *base =
+        workloads[_i].under_way ? begun(s.disk, s.places[at].position) : memory_vfs_copy(s.disk);
     struct what w = {.workload = workloads[_i].name};
     long cases = 0;
     for (; fault_row(rows, &w.row); rows++)
@@ -163,7 +165,8 @@ START_TEST(whatever_fails_in_a_cut_is_told_or_true)
 }
 END_TEST
 
-/* --- changing sides ------------------------------------------------------------------------------ */
+/* --- changing sides ------------------------------------------------------------------------------
+ */
 
 static int failures_told;
 

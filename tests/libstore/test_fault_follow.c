@@ -15,10 +15,10 @@
 
 enum { SEGMENT = 16 * 1024, RECORDS = 512 };
 
-static struct pair pair;                /* the source lives through all cases */
-static struct memory_vfs *empty;        /* a follower's disk before it has anything */
-static struct toy states[RECORDS];      /* of the source after so many records; at a batch's end */
-static uint64_t durable;                /* said to be, as a position */
+static struct pair pair;           /* the source lives through all cases */
+static struct memory_vfs *empty;   /* a follower's disk before it has anything */
+static struct toy states[RECORDS]; /* of the source after so many records; at a batch's end */
+static uint64_t durable;           /* said to be, as a position */
 static _Atomic int failures_told;
 
 static void on_failed(void *owner, struct sk_status why)
@@ -74,7 +74,7 @@ static void receive_one(uint64_t slice_bytes)
     uint64_t tail = sk_store_tail(store);
     struct toy before = pair.follower.state;
     ck_ok(sk_log_stream_open(pair.source.store, tail,
-                         &(struct sk_log_stream_options){.slice_bytes = slice_bytes}, &stream));
+                             &(struct sk_log_stream_options){.slice_bytes = slice_bytes}, &stream));
     ck_ok(sk_log_stream_next(stream, UINT64_MAX, &slice));
     if (slice.bytes.len) {
         struct sk_status s = sk_store_receive(store, slice.span.begin, slice.bytes, &span);
@@ -119,10 +119,9 @@ static void check_image(struct memory_vfs *disk, uint64_t least, const char *wha
     struct sk_status s = open_follower(memory_vfs_door(disk));
     ck_assert_msg(sk_ok(s), "%s: %s", what, sk_status_text(&s));
     const struct toy *found = &pair.follower.state;
-    ck_assert_msg(found->records < RECORDS &&
-                      memcmp(found, &states[found->records], sizeof *found) == 0,
-                  "%s: %llu records fold to another state", what,
-                  (unsigned long long)found->records);
+    ck_assert_msg(
+        found->records < RECORDS && memcmp(found, &states[found->records], sizeof *found) == 0,
+        "%s: %llu records fold to another state", what, (unsigned long long)found->records);
     ck_assert_msg(sk_store_tail(pair.follower.store) >= least, "%s: less than is durable", what);
     pair_check_bytes(&pair);
     toy_check_queues(&pair.follower);

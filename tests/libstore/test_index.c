@@ -214,7 +214,8 @@ START_TEST(a_hundred_thousand_quiet_queues_are_cheap)
 }
 END_TEST
 
-/* --- a table that is saved while records are added --------------------------------------------- */
+/* --- a table that is saved while records are added ---------------------------------------------
+ */
 
 enum { TABLE_QUEUES = 40, TABLE_SEGMENT = 64 * 1024, TABLE_RECORDS = 8000 };
 

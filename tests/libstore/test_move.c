@@ -80,7 +80,11 @@ static void start(struct memory_vfs *on)
         .disk_refuse_percent = 100,
         .disk_clean_percent = 100,
         .vfs = memory_vfs_door(on),
-        .fold = {.load = on_load, .apply = on_apply, .save_begin = on_save_begin, .save_page = on_save_page, .owner = &keeper},
+        .fold = {.load = on_load,
+                 .apply = on_apply,
+                 .save_begin = on_save_begin,
+                 .save_page = on_save_page,
+                 .owner = &keeper},
         .needs = oldest,
         .manual = true,
     };

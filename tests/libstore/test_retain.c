@@ -239,8 +239,7 @@ static struct sk_status reopen(void)
     room.store = NULL;
     room.state = (struct toy){0};
     struct sk_status s = sk_store_open(&options, NULL, &room.store);
-    for (uint32_t q = 0; sk_ok(s) && q < 64; q++)
-        room.next[q] = sk_store_queue(room.store, q).max;
+    for (uint32_t q = 0; sk_ok(s) && q < 64; q++) room.next[q] = sk_store_queue(room.store, q).max;
     return s;
 }
 
@@ -296,8 +295,7 @@ START_TEST(a_deletion_that_was_cut_off_is_finished)
             ck_ok(reopen());
         else
             ck_assert_uint_gt(sk_store_retain(room.store), 0);
-        for (uint64_t base = 0; base < 6 * SEGMENT; base += SEGMENT)
-            ck_assert(!has_segment(base));
+        for (uint64_t base = 0; base < 6 * SEGMENT; base += SEGMENT) ck_assert(!has_segment(base));
         ck_assert_uint_gt(sk_store_begin(room.store), 6 * SEGMENT);
         toy_check_queues(&room);
         teardown();
@@ -358,8 +356,7 @@ START_TEST(the_fold_is_told)
     begins_told = 0;
     ck_assert_uint_gt(sk_store_retain(room.store), 0);
     ck_assert_uint_eq(begins_told, 1);
-    struct memory_vfs *killed =
-        memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_SYNCED, 0);
+    struct memory_vfs *killed = memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_SYNCED, 0);
     sk_store_close(room.store);
     memory_vfs_free(disk);
     disk = killed;
@@ -457,7 +454,7 @@ START_TEST(the_operators_limit_wins_over_it_and_says_so)
     uint64_t tail = sk_store_tail(room.store);
     ck_assert_uint_gt(sk_store_retain(room.store), 3);
     uint64_t begin = sk_store_begin(room.store);
-    ck_assert_uint_le(tail - (begin - 4096), 5 * SEGMENT);     /* as much as it may be */
+    ck_assert_uint_le(tail - (begin - 4096), 5 * SEGMENT);           /* as much as it may be */
     ck_assert_uint_gt(tail - (begin - 4096) + SEGMENT, 5 * SEGMENT); /* and no less than that */
     ck_assert_uint_eq(sk_store_stats(room.store).needs_passed, 1);
     ck_assert_uint_eq(need_told, 2 * SEGMENT + 5000);

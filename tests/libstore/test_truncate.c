@@ -1,5 +1,6 @@
-/* test_truncate.c - the tail goes: to each place where a batch ends, and nowhere else; with whatever spoke
- * of it; and cut off at any point the cut is as if it had not begun, or ends where it should. */
+/* test_truncate.c - the tail goes: to each place where a batch ends, and nowhere else; with
+ * whatever spoke of it; and cut off at any point the cut is as if it had not begun, or ends where
+ * it should. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,8 +30,7 @@ static void check_at(struct memory_vfs *disk, const struct cut_place *place)
     struct toy_room room;
     ck_ok(cut_open(&room, memory_vfs_door(disk)));
     ck_assert_msg(cut_same(&room.state, &place->state), "%llu records, not %llu",
-                  (unsigned long long)room.state.records,
-                  (unsigned long long)place->state.records);
+                  (unsigned long long)room.state.records, (unsigned long long)place->state.records);
     ck_assert_uint_eq(sk_store_epoch(room.store), place->epoch);
     toy_check_queues(&room);
     struct sk_span span;
@@ -228,7 +228,8 @@ START_TEST(a_cut_leaves_something_to_tell_the_state_from)
 }
 END_TEST
 
-/* --- what speaks of it goes --------------------------------------------------------------------- */
+/* --- what speaks of it goes ---------------------------------------------------------------------
+ */
 
 static void count_snapshot(void *arg, const char *path)
 {
@@ -344,10 +345,12 @@ START_TEST(only_so_many_cuts_are_kept_and_the_newest_always)
 }
 END_TEST
 
-/* --- cut off ------------------------------------------------------------------------------------ */
+/* --- cut off ------------------------------------------------------------------------------------
+ */
 
-/* The image opens: as whole as it was, or cut, and then what went is in the archive; and it may only be
- * cut once the cut was said to be `done`. `full` is what the cut told that nothing interrupted. */
+/* The image opens: as whole as it was, or cut, and then what went is in the archive; and it may
+ * only be cut once the cut was said to be `done`. `full` is what the cut told that nothing
+ * interrupted. */
 static void check_image(const struct cut_store *s, int at, struct memory_vfs *image,
                         const struct sk_truncation *full, bool done, bool thorough)
 {

@@ -51,8 +51,9 @@ void power_past_submit(struct power_past *past, struct memory_vfs *disk, size_t 
 void power_past_add(struct power_past *past, struct power_put put);
 /* Whatever the store says by now that it will keep. */
 void power_past_promise(struct power_past *past, struct memory_vfs *disk, sk_store *store);
-/* A cut begins that leaves the first `records` (of which there are some); disk NULL: it was refused. The
- * records behind them stay on the list, for images of before. Nothing is added after a cut. */
+/* A cut begins that leaves the first `records` (of which there are some); disk NULL: it was
+ * refused. The records behind them stay on the list, for images of before. Nothing is added after a
+ * cut. */
 void power_past_cut(struct power_past *past, struct memory_vfs *disk, size_t records);
 void power_past_cut_done(struct power_past *past, struct memory_vfs *disk);
 void power_past_judge(const struct power_past *past, size_t ops, uint64_t records);

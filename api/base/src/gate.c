@@ -11,11 +11,11 @@
 
 struct sk_gate {
     struct sk_mutex lock;
-    _Atomic uint64_t cursor;         /* written under lock, read by anyone */
-    struct sk_gate_waiter *first;    /* lowest position; guarded by lock */
-    struct sk_gate_waiter *last;     /* guarded by lock */
-    bool closed;                     /* guarded by lock */
-    struct sk_status why;            /* guarded by lock */
+    _Atomic uint64_t cursor;      /* written under lock, read by anyone */
+    struct sk_gate_waiter *first; /* lowest position; guarded by lock */
+    struct sk_gate_waiter *last;  /* guarded by lock */
+    bool closed;                  /* guarded by lock */
+    struct sk_status why;         /* guarded by lock */
     sk_gate_demand_fn *demand;
     void *demand_arg;
     sk_gate_follow_fn *follow; /* guarded by lock, as its argument */
@@ -56,8 +56,10 @@ static struct sk_gate_waiter *take_passed(sk_gate *g, uint64_t cursor) SK_REQUIR
     }
     if (!last_passed) return NULL;
     g->first = last_passed->next;
-    if (g->first) g->first->prev = NULL;
-    else g->last = NULL;
+    if (g->first)
+        g->first->prev = NULL;
+    else
+        g->last = NULL;
     last_passed->next = NULL;
     return head;
 }
@@ -93,10 +95,14 @@ static void insert(sk_gate *g, struct sk_gate_waiter *w) SK_REQUIRES(g->lock)
     while (before && before->position > w->position) before = before->prev;
     w->prev = before;
     w->next = before ? before->next : g->first;
-    if (w->prev) w->prev->next = w;
-    else g->first = w;
-    if (w->next) w->next->prev = w;
-    else g->last = w;
+    if (w->prev)
+        w->prev->next = w;
+    else
+        g->first = w;
+    if (w->next)
+        w->next->prev = w;
+    else
+        g->last = w;
     w->waiting = true;
 }
 
@@ -128,8 +134,10 @@ void sk_gate_wait(sk_gate *g, struct sk_gate_waiter *w)
         sk_mutex_lock(&g->lock);
         bool passed = atomic_load_explicit(&g->cursor, memory_order_relaxed) >= w->position;
         bool park = !passed && !g->closed;
-        if (park) insert(g, w);
-        else if (!passed) status = g->why;
+        if (park)
+            insert(g, w);
+        else if (!passed)
+            status = g->why;
         sk_mutex_unlock(&g->lock);
         if (park) {
             if (g->demand) g->demand(g->demand_arg, position);
@@ -144,10 +152,14 @@ bool sk_gate_leave(sk_gate *g, struct sk_gate_waiter *w)
     sk_mutex_lock(&g->lock);
     bool was = w->waiting;
     if (was) {
-        if (w->prev) w->prev->next = w->next;
-        else g->first = w->next;
-        if (w->next) w->next->prev = w->prev;
-        else g->last = w->prev;
+        if (w->prev)
+            w->prev->next = w->next;
+        else
+            g->first = w->next;
+        if (w->next)
+            w->next->prev = w->prev;
+        else
+            g->last = w->prev;
         w->waiting = false;
     }
     sk_mutex_unlock(&g->lock);

@@ -11,11 +11,20 @@
 #ifdef SK_DEBUG
 static _Thread_local unsigned held;
 
-unsigned sk_mutexes_held(void) { return held; }
+unsigned sk_mutexes_held(void)
+{
+    return held;
+}
 
-static void count_held(unsigned by) { held += by; }
+static void count_held(unsigned by)
+{
+    held += by;
+}
 #else
-static void count_held(unsigned by) { (void)by; }
+static void count_held(unsigned by)
+{
+    (void)by;
+}
 #endif
 
 void sk_mutex_init(struct sk_mutex *m)
@@ -67,7 +76,10 @@ void sk_cond_init(struct sk_cond *c)
     pthread_condattr_destroy(&attr);
 }
 
-void sk_cond_done(struct sk_cond *c) { pthread_cond_destroy(&c->impl); }
+void sk_cond_done(struct sk_cond *c)
+{
+    pthread_cond_destroy(&c->impl);
+}
 
 void sk_cond_wait(struct sk_cond *c, struct sk_mutex *m)
 {
@@ -90,8 +102,14 @@ bool sk_cond_wait_for(struct sk_cond *c, struct sk_mutex *m, uint64_t timeout_us
     return err != ETIMEDOUT;
 }
 
-void sk_cond_signal(struct sk_cond *c) { pthread_cond_signal(&c->impl); }
-void sk_cond_broadcast(struct sk_cond *c) { pthread_cond_broadcast(&c->impl); }
+void sk_cond_signal(struct sk_cond *c)
+{
+    pthread_cond_signal(&c->impl);
+}
+void sk_cond_broadcast(struct sk_cond *c)
+{
+    pthread_cond_broadcast(&c->impl);
+}
 
 void sk_turnstile_init(struct sk_turnstile *t)
 {
@@ -136,4 +154,7 @@ struct sk_status sk_thread_start(const char *name, void *(*body)(void *), void *
     return SK_SUCCESS;
 }
 
-void sk_thread_join(pthread_t thread) { sk_assert(pthread_join(thread, NULL) == 0); }
+void sk_thread_join(pthread_t thread)
+{
+    sk_assert(pthread_join(thread, NULL) == 0);
+}

@@ -60,8 +60,8 @@ struct sk_log_stream_slice {
  * follower's tail. SK_NOT_FOUND: the log does not reach back, or up, to there. SK_INVALID: no frame
  * begins there. Any thread; `options` may be NULL. */
 SK_CHECKED struct sk_status sk_log_stream_open(sk_store *store, uint64_t from,
-                                           const struct sk_log_stream_options *options,
-                                           sk_log_stream **out);
+                                               const struct sk_log_stream_options *options,
+                                               sk_log_stream **out);
 /* Before the store is closed. Slices stay valid while they are pinned. NULL is fine. */
 void sk_log_stream_close(sk_log_stream *stream);
 
@@ -70,7 +70,7 @@ void sk_log_stream_close(sk_log_stream *stream);
  * positions are in the text. SK_CORRUPT: a frame's header is damaged; what is before it has been
  * handed out. One thread at a time for each stream. */
 SK_CHECKED struct sk_status sk_log_stream_next(sk_log_stream *stream, uint64_t limit,
-                                           struct sk_log_stream_slice *out);
+                                               struct sk_log_stream_slice *out);
 /* Where the next slice begins. */
 uint64_t sk_log_stream_position(const sk_log_stream *stream);
 

@@ -215,8 +215,7 @@ static void wait_for_silence(struct ear *ear)
 {
     bool in_time = true;
     sk_mutex_lock(&ear->lock);
-    while (!ear->closed && in_time)
-        in_time = sk_cond_wait_for(&ear->changed, &ear->lock, 20000000);
+    while (!ear->closed && in_time) in_time = sk_cond_wait_for(&ear->changed, &ear->lock, 20000000);
     bool closed = ear->closed;
     sk_mutex_unlock(&ear->lock);
     ck_assert(closed);

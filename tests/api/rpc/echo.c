@@ -12,9 +12,9 @@
     }
 
 static const struct rpc_method methods[ECHO_METHODS] = {
-    [ECHO_SAY] = METHOD("Say", RPC_UNARY),   [ECHO_RAW] = METHOD("Raw", RPC_UNARY),
-    [ECHO_PARK] = METHOD("Park", RPC_UNARY), [ECHO_LIST] = METHOD("List", RPC_SERVER_STREAM),
-    [ECHO_CHAT] = METHOD("Chat", RPC_BIDI),  [ECHO_COLLECT] = METHOD("Collect", RPC_BIDI),
+    [ECHO_SAY] = METHOD("Say", RPC_UNARY),         [ECHO_RAW] = METHOD("Raw", RPC_UNARY),
+    [ECHO_PARK] = METHOD("Park", RPC_UNARY),       [ECHO_LIST] = METHOD("List", RPC_SERVER_STREAM),
+    [ECHO_CHAT] = METHOD("Chat", RPC_BIDI),        [ECHO_COLLECT] = METHOD("Collect", RPC_BIDI),
     [ECHO_MISSING] = METHOD("Missing", RPC_UNARY),
 };
 
@@ -123,10 +123,8 @@ OPEN_THUNK(chat)
 OPEN_THUNK(collect)
 
 static const struct rpc_binding bindings[ECHO_METHODS] = {
-    [ECHO_SAY] = {.request = bind_say},
-    [ECHO_PARK] = {.request = bind_park},
-    [ECHO_LIST] = {.request = bind_list},
-    [ECHO_CHAT] = {.open = bind_chat},
+    [ECHO_SAY] = {.request = bind_say},      [ECHO_PARK] = {.request = bind_park},
+    [ECHO_LIST] = {.request = bind_list},    [ECHO_CHAT] = {.open = bind_chat},
     [ECHO_COLLECT] = {.open = bind_collect},
 };
 

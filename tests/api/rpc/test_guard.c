@@ -17,8 +17,8 @@ enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 /* --- a guard that remembers, and handlers that are counted --------------------------------- */
 
-/* The test and the guard take turns: each looks at `asked` before it looks at the rest, which orders
- * them also for a sanitizer that cannot see inside the core. */
+/* The test and the guard take turns: each looks at `asked` before it looks at the rest, which
+ * orders them also for a sanitizer that cannot see inside the core. */
 static struct {
     struct tally asked, handled;
     struct rpc_verdict verdict;

@@ -273,7 +273,8 @@ START_TEST(an_address_in_use_is_an_error)
     ck_assert_ptr_nonnull(strstr(s.detail, "in use"));
     ck_assert_int_eq(rpc_server_listen(second, "no port", NULL).code, SK_INVALID);
     ck_assert_int_eq(rpc_server_listen(second, "127.0.0.1:", NULL).code, SK_INVALID);
-    s = rpc_server_listen(second, "[2001:db8::1]:1", NULL); /* an address of nobody's, for documents */
+    s = rpc_server_listen(second, "[2001:db8::1]:1",
+                          NULL); /* an address of nobody's, for documents */
     ck_assert_int_eq(s.code, SK_IO);
     rpc_server_free(second);
     rpc_server_free(NULL);

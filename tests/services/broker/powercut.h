@@ -32,7 +32,7 @@ struct work {
     size_t hash_room;
     struct event *events;
     size_t event_count, event_room;
-    uint32_t queues; /* of the store, ever made: numbers below this */
+    uint32_t queues;  /* of the store, ever made: numbers below this */
     uint64_t *epochs; /* epochs[e]: where it began in the life that the images are of */
     uint32_t epoch;   /* the last one */
     /* The present life. */
@@ -48,8 +48,8 @@ struct work {
 void powercut_range(void *turn, uint32_t store_queue, uint64_t *min, uint64_t *visible);
 sk_ledger *powercut_open(struct work *w, struct memory_vfs *disk, struct sk_recovery *found);
 
-/* How many of the life's records are in a log that was just opened. What an opening writes itself, the
- * record of its epoch, lies where records of the life were lost, and is none of them. */
+/* How many of the life's records are in a log that was just opened. What an opening writes itself,
+ * the record of its epoch, lies where records of the life were lost, and is none of them. */
 size_t powercut_records(const struct work *w, sk_ledger *ledger, const struct sk_recovery *found);
 
 /* For struct power_subject; `work` is a struct work. */

@@ -32,7 +32,8 @@ static struct slot *slot_of(struct model *m, const struct event *e)
     }
     POWER_MUST(m->count < sizeof m->slots / sizeof m->slots[0], "the model is full");
     struct slot *s = &m->slots[m->count++];
-    *s = (struct slot){.group = e->group, .topic = e->topic, .queue = e->queue, .offset = e->offset};
+    *s =
+        (struct slot){.group = e->group, .topic = e->topic, .queue = e->queue, .offset = e->offset};
     return s;
 }
 
@@ -186,10 +187,12 @@ static void check_again(struct work *w, struct memory_vfs *disk, size_t records,
     memory_vfs_forget(disk);
     sk_ledger *ledger = powercut_open(w, disk, &found);
     power_recovered();
-    /* Too little for a record's header, or nothing, before a segment that was made ahead of time? */
+    /* Too little for a record's header, or nothing, before a segment that was made ahead of time?
+     */
     uint64_t rest = (w->segment_bytes - tail % w->segment_bytes) % w->segment_bytes;
-    POWER_MUST(found.tail == tail || (found.tail > tail && rest < 56), "%s: the log ends at %llu, not %llu", what,
-               (unsigned long long)found.tail, (unsigned long long)tail);
+    POWER_MUST(found.tail == tail || (found.tail > tail && rest < 56),
+               "%s: the log ends at %llu, not %llu", what, (unsigned long long)found.tail,
+               (unsigned long long)tail);
     POWER_MUST(found.cut_bytes == 0, "%s: cuts the log", what);
     check(w, ledger, records);
     sk_ledger_close(ledger);

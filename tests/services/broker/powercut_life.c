@@ -206,13 +206,14 @@ static void send(struct work *w, size_t count)
                                      .tag_hash = (uint32_t)power_below(&w->dice, 3),
                                      .ends_batch = i + 1 == count};
         parts[i] = power_payload(queue, first + i, len, bytes[i]);
-        appends[i] = (struct sk_append){.kind = SK_RECORD_MESSAGE,
-                                        .queue = queue,
-                                        .offset = first + i,
-                                        .tag_hash = puts[i].tag_hash,
-                                        .time_ms = sk_turn_now_ms(&(struct sk_turn){.ledger = w->ledger}),
-                                        .parts = &parts[i],
-                                        .part_count = 1};
+        appends[i] =
+            (struct sk_append){.kind = SK_RECORD_MESSAGE,
+                               .queue = queue,
+                               .offset = first + i,
+                               .tag_hash = puts[i].tag_hash,
+                               .time_ms = sk_turn_now_ms(&(struct sk_turn){.ledger = w->ledger}),
+                               .parts = &parts[i],
+                               .part_count = 1};
     }
     power_past_submit(&w->past, w->disk, w->past.count + count);
     struct sk_turn turn;
@@ -287,8 +288,8 @@ static void settle(struct work *w, enum sk_record_kind kind)
                                             [SK_RECORD_RENEW] = RENEWED,
                                             [SK_RECORD_RELEASE] = RELEASED};
     for (size_t i = 0; i < count; i++) {
-        note_lease(w, kinds[kind], &leases[i],
-                   kind == SK_RECORD_CHANGE ? id : leases[i].lease, deadline_ms);
+        note_lease(w, kinds[kind], &leases[i], kind == SK_RECORD_CHANGE ? id : leases[i].lease,
+                   deadline_ms);
         if (kind == SK_RECORD_CHANGE) leases[i].lease = id;
         if (kind == SK_RECORD_CHANGE || kind == SK_RECORD_RENEW)
             w->held[w->held_count++] = leases[i];

@@ -1,7 +1,7 @@
 /* test_facts.c - the state is told the same of every record, live and in replay.
  *
- * sk_state_apply is wrapped: what a broker applied while it lived is compared, fact by fact and byte
- * by byte, with what its log tells after the snapshots are gone. */
+ * sk_state_apply is wrapped: what a broker applied while it lived is compared, fact by fact and
+ * byte by byte, with what its log tells after the snapshots are gone. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -43,7 +43,10 @@ bool sk_mutex_is_held(const struct sk_mutex *m); /* by the calling thread */
 #ifdef SK_DEBUG
 unsigned sk_mutexes_held(void);
 #else
-static inline unsigned sk_mutexes_held(void) { return 0; }
+static inline unsigned sk_mutexes_held(void)
+{
+    return 0;
+}
 #endif
 
 /* Waits use CLOCK_MONOTONIC. */

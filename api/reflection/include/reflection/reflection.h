@@ -5,8 +5,8 @@
 #include "base/slice.h"
 #include "rpc/server.h"
 
-/* Before start. `descriptor_set` is a serialized google.protobuf.FileDescriptorSet with all imports,
- * borrowed for the server's life; the services that are listed are those mounted. */
+/* Before start. `descriptor_set` is a serialized google.protobuf.FileDescriptorSet with all
+ * imports, borrowed for the server's life; the services that are listed are those mounted. */
 void sk_reflection_mount(rpc_server *server, struct sk_slice descriptor_set);
 
 #endif

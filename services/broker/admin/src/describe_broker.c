@@ -3,7 +3,8 @@
 #include "ledger/polls.h"
 #include "service/report.h"
 
-static bool add_name_servers(struct sk_admin *admin, sk_arena *arena, skua_describe_broker_response *out)
+static bool add_name_servers(struct sk_admin *admin, sk_arena *arena,
+                             skua_describe_broker_response *out)
 {
     size_t count = sk_routes_name_servers(admin->routes);
     skua_name_server_status *list = sk_arena_zalloc(arena, count, sizeof *list);
@@ -19,14 +20,15 @@ static bool add_name_servers(struct sk_admin *admin, sk_arena *arena, skua_descr
 }
 
 void sk_admin_describe_broker(void *owner, rpc_call *call,
-                               const skua_describe_broker_request *request)
+                              const skua_describe_broker_request *request)
 {
     (void)request;
     struct sk_admin *admin = owner;
     sk_arena *arena = rpc_call_arena(call);
     skua_describe_broker_response response = SKUA_DESCRIBE_BROKER_RESPONSE_INIT;
     struct sk_route_broker own = {
-        .key = {.cluster = sk_slice_of_text(admin->node->config->cluster), .name = admin->node->name},
+        .key = {.cluster = sk_slice_of_text(admin->node->config->cluster),
+                .name = admin->node->name},
         .incarnation = admin->node->incarnation,
         .software = SK_SLICE(SKUA_VERSION),
         .plain = admin->node->plain,

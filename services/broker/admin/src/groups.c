@@ -26,7 +26,8 @@ static skua_group_config *group_message(const struct sk_group *group, sk_arena *
 
 /* --- groups ---------------------------------------------------------------------------------- */
 
-static struct sk_status change_of_group(const struct sk_admin *admin, const skua_group_config *config,
+static struct sk_status change_of_group(const struct sk_admin *admin,
+                                        const skua_group_config *config,
                                         struct sk_group_change *out)
 {
     enum { MOST_ATTEMPTS = 1000 };
@@ -36,7 +37,8 @@ static struct sk_status change_of_group(const struct sk_admin *admin, const skua
         return sk_error(SK_INVALID, "max_attempts is %d; allowed are 1 to %d, or 0 for the default",
                         config->max_attempts, MOST_ATTEMPTS);
     }
-    int64_t attempts = config->max_attempts ? config->max_attempts : admin->node->config->max_attempts;
+    int64_t attempts =
+        config->max_attempts ? config->max_attempts : admin->node->config->max_attempts;
     *out = (struct sk_group_change){.name = sk_slice_of_text(config->name),
                                     .max_attempts = (uint32_t)attempts,
                                     .orderly = config->orderly};

@@ -22,7 +22,8 @@ SK_CHECKED struct sk_status sk_admin_check_name(const char *text,
 SK_CHECKED struct sk_status sk_admin_write(struct sk_turn *turn, enum sk_record_kind kind,
                                            struct sk_buffer *payload, uint64_t *position);
 
-/* Listings are taken in turns of so many names, so that nobody waits for the length of an answer. */
+/* Listings are taken in turns of so many names, so that nobody waits for the length of an answer.
+ */
 enum { SK_ADMIN_PAGE = 256 };
 
 /* Answer once the record that ends at `position` is durable. `response` lives as long as the

@@ -19,7 +19,8 @@ static struct sk_status check_queues(const struct sk_admin *admin, int32_t count
                     (long long)admin->node->config->max_queues);
 }
 
-static struct sk_status change_of_topic(const struct sk_admin *admin, const skua_topic_config *config,
+static struct sk_status change_of_topic(const struct sk_admin *admin,
+                                        const skua_topic_config *config,
                                         struct sk_topic_change *out)
 {
     if (!config) return sk_error(SK_INVALID, "the request has no topic");
@@ -176,7 +177,7 @@ static bool list_page(const struct sk_turn *turn, sk_arena *arena,
 }
 
 void sk_admin_list_topics(void *owner, rpc_call *call,
-                           const skua_list_broker_topics_request *request)
+                          const skua_list_broker_topics_request *request)
 {
     (void)request;
     struct sk_admin *admin = owner;
@@ -217,7 +218,7 @@ static bool describe_queues(struct sk_admin *admin, const struct sk_topic *topic
 }
 
 void sk_admin_describe_topic(void *owner, rpc_call *call,
-                              const skua_describe_topic_request *request)
+                             const skua_describe_topic_request *request)
 {
     struct sk_admin *admin = owner;
     skua_describe_topic_response response = SKUA_DESCRIBE_TOPIC_RESPONSE_INIT;

@@ -8,8 +8,8 @@
 #include "request.h"
 
 /* Parse a handle; it must be this broker's, and of this group and topic. */
-static bool lease_of(struct sk_calls *calls, const struct sk_group *group, const struct sk_topic *topic,
-                     const char *handle, struct sk_lease *out)
+static bool lease_of(struct sk_calls *calls, const struct sk_group *group,
+                     const struct sk_topic *topic, const char *handle, struct sk_lease *out)
 {
     uint8_t room[SK_RECEIPT_TEXT_MAX];
     struct sk_receipt receipt;

@@ -18,7 +18,7 @@ struct pull {
     struct sk_tag_filter filter;
     struct sk_slice topic_name, group_name;
     uint32_t queue, store_queue;
-    uint64_t offset; /* the next to look at */
+    uint64_t offset;  /* the next to look at */
     uint64_t visible; /* the end of what it may read, at the last look */
     size_t want, written;
     bool cancelled; /* guarded by the ledger's lock */
@@ -198,7 +198,8 @@ static void try_now(struct pull *p)
     struct sk_verdict verdict = SK_GRANTED;
     struct sk_turn turn;
     sk_turn_begin(&turn, calls->node->ledger);
-    bool over = sk_mono_us(calls->node->clock) >= p->poll.end_us || atomic_load(&calls->node->stopping);
+    bool over =
+        sk_mono_us(calls->node->clock) >= p->poll.end_us || atomic_load(&calls->node->stopping);
     bool dead = p->cancelled;
     bool found = look(&p->poll, &turn) == SK_POLL_FOUND;
     bool parked = !dead && !found && !over && sk_poll_park(&turn, &p->poll);
@@ -227,7 +228,8 @@ static void try_now(struct pull *p)
 /* A pull waits only if it asks for it. */
 static struct sk_verdict poll_end(struct pull *p, const pb_duration *polling)
 {
-    int64_t ms = sk_duration_ms(polling), most = (int64_t)p->calls->node->config->max_long_polling_ms;
+    int64_t ms = sk_duration_ms(polling),
+            most = (int64_t)p->calls->node->config->max_long_polling_ms;
     int64_t remaining = rpc_call_remaining_ms(p->call);
     if (ms < 0) {
         return sk_refuse(RMQ_CODE_ILLEGAL_POLLING_TIME, "long_polling_timeout is negative");
@@ -328,8 +330,8 @@ static void update_promised(void *arg, struct sk_status status)
     rpc_call_fail(u->call, RPC_UNAVAILABLE, sk_status_text(&status));
 }
 
-static struct sk_verdict seek(struct sk_calls *calls, struct sk_turn *turn, struct sk_slice topic_name,
-                              struct sk_slice group_name,
+static struct sk_verdict seek(struct sk_calls *calls, struct sk_turn *turn,
+                              struct sk_slice topic_name, struct sk_slice group_name,
                               const rmq_update_offset_request *request, struct sk_span *span)
 {
     const struct sk_topic *topic;
@@ -426,11 +428,11 @@ void sk_handle_get_offset(void *owner, rpc_call *call, const rmq_get_offset_requ
     rmq_messaging_service_reply_get_offset(call, &response);
 }
 
-/* Of the queue that had these offsets a moment ago. A search by time reads records: no turn holds the
- * lock for it. */
-static struct sk_verdict offset_by_policy(struct sk_calls *calls, uint32_t store_queue, uint64_t min,
-                                          uint64_t max, const rmq_query_offset_request *request,
-                                          int64_t *out)
+/* Of the queue that had these offsets a moment ago. A search by time reads records: no turn holds
+ * the lock for it. */
+static struct sk_verdict offset_by_policy(struct sk_calls *calls, uint32_t store_queue,
+                                          uint64_t min, uint64_t max,
+                                          const rmq_query_offset_request *request, int64_t *out)
 {
     const pb_timestamp *time = rmq_query_offset_request_get_timestamp(request);
     int64_t ms = sk_timestamp_ms(time);

@@ -12,39 +12,16 @@
  * off its list under the ledger's lock; else the thread that works on it. A call that was
  * cancelled takes no lease; leases of a stream that could not be written to its end are
  * released at once, their attempt uncounted (protocol.md 8, the first row). */
+#include "receive.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "deliver.h"
 #include "message/digest.h"
-#include "message/receipt.h"
 #include "request.h"
-#include "tags.h"
 
 /* Windows of tags that are looked at in a row on the caller's thread, which has others to serve. */
 enum { FETCHES_MOST = 4 };
-
-struct receive {
-    struct sk_poll poll;
-    struct sk_calls *calls;
-    rpc_call *call;
-    struct sk_caller caller;
-    const rmq_receive_message_request *request;
-    struct sk_tag_filter filter;
-    struct sk_slice topic_name, group_name;
-    uint64_t invisible_ms;
-    uint32_t first_queue;
-    size_t want;
-    bool crc32; /* the client can verify one */
-
-    struct sk_timer later;    /* to go on with a long walk past what the filter does not want */
-    bool cancelled;           /* guarded by the ledger's lock */
-    struct sk_status problem; /* why `look` could not write a lease */
-    struct sk_chosen *chosen;
-    size_t chosen_count;
-    struct sk_lease *leases; /* of those that go back or are not wanted; see room_for_leases */
-    struct sk_lease_id lease; /* of the DELIVER record */
-};
 
 static struct receive *receive_of(struct sk_poll *poll)
 {
@@ -54,7 +31,7 @@ static struct receive *receive_of(struct sk_poll *poll)
 /* --- answers -----------------------------------------------------------------------------------
  */
 
-static void write_status(struct receive *r, const struct sk_verdict *verdict)
+void sk_receive_write_status(struct receive *r, const struct sk_verdict *verdict)
 {
     rmq_status status = sk_status_for(&r->caller, verdict);
     rmq_receive_message_response response = RMQ_RECEIVE_MESSAGE_RESPONSE_INIT;
@@ -75,7 +52,7 @@ static void write_timestamp(struct receive *r)
 
 static void refuse(struct receive *r, const struct sk_verdict *verdict)
 {
-    write_status(r, verdict);
+    sk_receive_write_status(r, verdict);
     if (verdict->code != RMQ_CODE_CLIENT_ID_REQUIRED) write_timestamp(r);
     rpc_call_finish(r->call, RPC_OK, NULL);
 }
@@ -86,210 +63,11 @@ static void answer_empty(struct receive *r)
     refuse(r, &nothing);
 }
 
-/* --- leases --------------------------------------------------------------------------------------
- */
-
-static struct sk_lease lease_of(const struct receive *r, const struct sk_chosen *chosen)
-{
-    return (struct sk_lease){.group = r->poll.group,
-                             .topic = r->poll.topic,
-                             .queue = chosen->queue,
-                             .offset = chosen->offset,
-                             .lease = r->lease};
-}
-
-/* What a choice may see: offsets by the turn, tags by what was fetched before it. */
-struct sight {
-    const struct sk_turn *turn;
-    struct sk_tags *tags;
-};
-
-static void see_range(void *owner, uint32_t store_queue, uint64_t *min, uint64_t *visible)
-{
-    const struct sight *sight = owner;
-    sk_turn_range(sight->turn, store_queue, min, visible);
-}
-
-static size_t see_tags(void *owner, uint32_t store_queue, uint64_t offset, size_t count,
-                       uint32_t *hashes)
-{
-    const struct sight *sight = owner;
-    return sk_tags_see(sight->tags, store_queue, offset, count, hashes);
-}
-
-/* SK_OK with chosen_count 0: there is nothing to be had now. */
-static struct sk_status choose_once(struct receive *r, struct sk_turn *turn, struct sk_tags *tags,
-                                    bool *more)
-{
-    struct sight sight = {turn, tags};
-    const struct sk_queue_view view = {see_range, see_tags, &sight};
-    uint64_t now_ms = sk_turn_now_ms(turn);
-    struct sk_choose how = {
-        .group = r->poll.group,
-        .topic = r->poll.topic,
-        .now_ms = now_ms,
-        .first_queue = r->first_queue,
-        .count = r->want,
-        .tag_hashes = r->filter.hashes,
-        .tag_hash_count = r->filter.count,
-        .deadline_ms = now_ms + r->invisible_ms,
-        .auto_renew = r->request->auto_renew,
-        .owner = r->caller.owner,
-    };
-    struct sk_buffer payload = {0};
-    size_t count = sk_state_choose(sk_turn_state(turn), &how, &view, r->chosen, &payload);
-    struct sk_span span = {0};
-    struct sk_status status =
-        sk_turn_write(turn, SK_RECORD_DELIVER, sk_buffer_slice(&payload), &span);
-    *more = count == 0 && payload.len > 0;
-    sk_buffer_done(&payload);
-    if (!sk_ok(status)) return status;
-    r->chosen_count = count;
-    r->lease = sk_turn_lease_id(turn, &span);
-    return SK_SUCCESS;
-}
-
-/* A choice may do no more than move the floor, which retention moved, or pass over what the filter
- * does not want: then the next one may find something. SK_POLL_UNSURE: tags are missing. */
-static enum sk_poll_look choose(struct receive *r, struct sk_turn *turn, struct sk_tags *tags)
-{
-    enum { CHOICES_MOST = 4 };
-    bool more = !r->cancelled;
-    r->chosen_count = 0;
-    for (int i = 0; more && i < CHOICES_MOST; i++) {
-        r->problem = choose_once(r, turn, tags, &more);
-        if (!sk_ok(r->problem)) return SK_POLL_MISMATCH; /* a full disk, or one that has failed */
-        if (tags && tags->missing) break;
-    }
-    if (r->chosen_count) return SK_POLL_FOUND;
-    if (r->cancelled) return SK_POLL_MISMATCH;
-    return tags ? tags->missing || more ? SK_POLL_UNSURE : SK_POLL_MISMATCH : SK_POLL_NOTHING;
-}
-
 /* sk_poll.look: whoever wakes us holds the lock, and may not read tags. */
 static enum sk_poll_look look(struct sk_poll *poll, struct sk_turn *turn)
 {
     struct receive *r = receive_of(poll);
-    return r->filter.everything || r->cancelled ? choose(r, turn, NULL) : SK_POLL_UNSURE;
-}
-
-/* Few receives need it. Without memory: those leases end by themselves. */
-static bool room_for_leases(struct receive *r)
-{
-    if (!r->leases)
-        r->leases = sk_arena_alloc(rpc_call_arena(r->call), r->want * sizeof *r->leases);
-    return r->leases != NULL;
-}
-
-/* Nobody waits for it. If it fails, the leases end when their time has come. */
-static void write_settlement(struct receive *r, enum sk_record_kind kind, struct sk_buffer *payload)
-{
-    struct sk_turn turn;
-    sk_turn_begin(&turn, r->calls->node->ledger);
-    struct sk_status status = sk_turn_write(&turn, kind, sk_buffer_slice(payload), NULL);
-    sk_turn_end(&turn);
-    sk_buffer_done(payload);
-    (void)status;
-}
-
-/* The client never got (all of) them. */
-static void delivered(void *arg, bool all)
-{
-    struct receive *r = arg;
-    if (all || r->chosen_count == 0 || !room_for_leases(r)) return;
-    for (size_t i = 0; i < r->chosen_count; i++) r->leases[i] = lease_of(r, &r->chosen[i]);
-    struct sk_buffer payload = {0};
-    sk_state_encode_release(r->leases, r->chosen_count, &payload);
-    write_settlement(r, SK_RECORD_RELEASE, &payload);
-}
-
-/* Messages whose tag only looked right: consumed, as all that the filter does not want. */
-static void acknowledge(struct receive *r, size_t count)
-{
-    struct sk_buffer payload = {0};
-    sk_state_encode_ack(r->leases, count, &payload);
-    write_settlement(r, SK_RECORD_ACK, &payload); /* else chosen again, and not wanted again */
-}
-
-static enum sk_deliver_result read_one(struct receive *r, const struct sk_chosen *chosen,
-                                       const struct sk_index_entry *entry,
-                                       struct sk_ready_message *out)
-{
-    struct sk_receipt receipt = {.broker = r->calls->node->name,
-                                 .group = r->poll.group,
-                                 .topic = r->poll.topic,
-                                 .queue = chosen->queue,
-                                 .offset = chosen->offset,
-                                 .epoch = r->lease.epoch,
-                                 .position = r->lease.position};
-    char handle[SK_RECEIPT_TEXT_MAX];
-    struct sk_delivery about = {
-        .receipt_handle = sk_slice_of(handle, sk_receipt_encode(&receipt, handle)),
-        .queue = chosen->queue,
-        .offset = chosen->offset,
-        .attempt = chosen->attempt,
-        .invisible_ms = r->invisible_ms,
-        .crc32 = r->crc32,
-    };
-    return sk_deliver_read(r->calls, r->call, chosen->store_queue, entry, &r->filter, &about, out);
-}
-
-/* How many of the chosen stand in a row in one queue: their index entries are looked up at once. */
-static size_t row_of(const struct sk_chosen *chosen, size_t count)
-{
-    size_t n = 1;
-    while (n < count && chosen[n].store_queue == chosen[0].store_queue &&
-           chosen[n].offset == chosen[0].offset + n) {
-        n++;
-    }
-    return n;
-}
-
-enum { ROW_MAX = 64 };
-
-/* The index entries of chosen[begin] to chosen[end - 1]; none if retention took that one away. */
-struct row {
-    struct sk_index_entry entries[ROW_MAX];
-    size_t begin, end, found;
-};
-
-/* The entry of chosen[i]; i goes up by one from call to call. */
-static const struct sk_index_entry *entry_of(struct receive *r, size_t i, struct row *row)
-{
-    if (i == row->end) {
-        size_t left = r->chosen_count - i < ROW_MAX ? r->chosen_count - i : ROW_MAX;
-        const struct sk_chosen *first = &r->chosen[i];
-        row->found = sk_store_lookup(sk_ledger_store(r->calls->node->ledger), first->store_queue,
-                                     first->offset, row_of(first, left), row->entries);
-        row->begin = i;
-        row->end = i + (row->found ? row->found : 1);
-    }
-    return row->found ? &row->entries[i - row->begin] : NULL;
-}
-
-/* Write what can be read and is wanted, and keep only that in r->chosen. OK goes first, but not
- * before there is a message to follow it. What cannot be read stays leased, and is tried again
- * when the lease ends. */
-static void deliver_all(struct receive *r)
-{
-    struct sk_verdict ok = SK_GRANTED;
-    struct row row = {.end = 0};
-    size_t unwanted = 0, kept = 0;
-    for (size_t i = 0; i < r->chosen_count; i++) {
-        struct sk_chosen chosen = r->chosen[i];
-        struct sk_ready_message message;
-        const struct sk_index_entry *entry = entry_of(r, i, &row);
-        if (!entry) continue;
-        enum sk_deliver_result result = read_one(r, &chosen, entry, &message);
-        if (result == SK_DELIVER_MISMATCH && room_for_leases(r))
-            r->leases[unwanted++] = lease_of(r, &chosen);
-        if (result != SK_DELIVER_READY) continue;
-        if (kept == 0) write_status(r, &ok);
-        sk_deliver_write(r->call, &message);
-        r->chosen[kept++] = chosen;
-    }
-    r->chosen_count = kept;
-    if (unwanted) acknowledge(r, unwanted);
+    return r->filter.everything || r->cancelled ? sk_receive_choose(r, turn, NULL) : SK_POLL_UNSURE;
 }
 
 static void begin(struct receive *r);
@@ -297,13 +75,13 @@ static void try_now(struct receive *r);
 
 static void deliver(struct receive *r)
 {
-    deliver_all(r);
+    sk_receive_deliver(r);
     if (r->chosen_count == 0) {
         try_now(r);
         return;
     }
     write_timestamp(r);
-    rpc_call_finish_done(r->call, RPC_OK, NULL, delivered, r);
+    rpc_call_finish_done(r->call, RPC_OK, NULL, sk_receive_delivered, r);
 }
 
 /* sk_poll.answer */
@@ -346,7 +124,7 @@ static enum outcome decide(struct receive *r, struct sk_turn *turn, struct sk_ta
 {
     struct sk_calls *calls = r->calls;
     if (r->cancelled) return DEAD;
-    enum sk_poll_look look = choose(r, turn, tags);
+    enum sk_poll_look look = sk_receive_choose(r, turn, tags);
     if (look == SK_POLL_FOUND) return FOUND;
     if (!sk_ok(r->problem)) return STUCK;
     if (sk_mono_us(calls->node->clock) >= r->poll.end_us || atomic_load(&calls->node->stopping))
@@ -402,15 +180,16 @@ static void go_on(void *arg)
     try_now(arg);
 }
 
-/* Try; answer, park, or give up. With a filter as often as it needs tags: a few times here, and then
- * on the timers' thread, from the call's place in a round of all that do so. */
+/* Try; answer, park, or give up. With a filter as often as it needs tags: a few times here, and
+ * then on the timers' thread, from the call's place in a round of all that do so. */
 static void try_now(struct receive *r)
 {
     if (r->filter.everything) {
         try_once(r, NULL);
         return;
     }
-    struct sk_tags *tags = sk_tags_new(sk_ledger_store(r->calls->node->ledger), r->filter.hashes[0]);
+    struct sk_tags *tags =
+        sk_tags_new(sk_ledger_store(r->calls->node->ledger), r->filter.hashes[0]);
     int fetches = 0;
     while (try_once(r, tags) == UNSURE && fetches++ < FETCHES_MOST) {
         if (tags->missing) sk_tags_fetch(tags);

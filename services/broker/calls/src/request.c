@@ -27,8 +27,9 @@ static int64_t clamp(int64_t value, uint64_t least, uint64_t most)
     return value > (int64_t)most ? (int64_t)most : value;
 }
 
-struct sk_verdict sk_poll_end(struct sk_calls *calls, rpc_call *call, const struct sk_caller *caller,
-                              const pb_duration *polling, uint64_t *end_us)
+struct sk_verdict sk_poll_end(struct sk_calls *calls, rpc_call *call,
+                              const struct sk_caller *caller, const pb_duration *polling,
+                              uint64_t *end_us)
 {
     const struct sk_broker_config *config = calls->node->config;
     int64_t remaining = rpc_call_remaining_ms(call);

@@ -15,7 +15,8 @@ SK_CHECKED struct sk_verdict sk_poll_end(struct sk_calls *calls, rpc_call *call,
                                          const struct sk_caller *caller, const pb_duration *polling,
                                          uint64_t *end_us);
 
-SK_CHECKED struct sk_verdict sk_check_batch(struct sk_calls *calls, int32_t batch_size, size_t *out);
+SK_CHECKED struct sk_verdict sk_check_batch(struct sk_calls *calls, int32_t batch_size,
+                                            size_t *out);
 
 /* Compiles the expression (NULL: everything) into the call's arena. */
 SK_CHECKED struct sk_verdict sk_check_filter(rpc_call *call, const rmq_filter_expression *filter,

@@ -131,15 +131,16 @@ static struct sk_verdict check_all(struct send *send, struct sk_slice *topic)
     uint64_t now_ms = sk_wall_ms(send->calls->node->clock);
     size_t bytes = 0;
     for (size_t i = 0; i < send->base.count; i++) {
-        SK_GRANT(sk_check_message(send->calls->node->config, &send->base.messages[i], send->base.count,
-                                  now_ms));
+        SK_GRANT(sk_check_message(send->calls->node->config, &send->base.messages[i],
+                                  send->base.count, now_ms));
         bytes += send->base.messages[i].body.len;
     }
     send->base.bytes = bytes;
     if (bytes > send->calls->node->config->max_batch_size_bytes && send->base.count > 1) {
         return sk_refuse(RMQ_CODE_PAYLOAD_TOO_LARGE,
                          "the bodies have %zu bytes together, the limit is %llu (max_batch_size)",
-                         bytes, (unsigned long long)send->calls->node->config->max_batch_size_bytes);
+                         bytes,
+                         (unsigned long long)send->calls->node->config->max_batch_size_bytes);
     }
     return SK_GRANTED;
 }

@@ -20,8 +20,8 @@ struct sk_tags *sk_tags_new(sk_store *store, uint32_t stand_in)
 size_t sk_tags_see(struct sk_tags *tags, uint32_t store_queue, uint64_t offset, size_t count,
                    uint32_t *hashes)
 {
-    bool inside = store_queue == tags->queue && offset >= tags->offset &&
-                  offset - tags->offset < tags->count;
+    bool inside =
+        store_queue == tags->queue && offset >= tags->offset && offset - tags->offset < tags->count;
     if (!inside) {
         tags->missing = true;
         tags->queue = store_queue;
@@ -35,8 +35,9 @@ size_t sk_tags_see(struct sk_tags *tags, uint32_t store_queue, uint64_t offset, 
     return got;
 }
 
-/* A message that the index has lost and the log cannot tell is given to the consumer, as it is without
- * a filter; below the first kept offset there is nothing, and the next choice begins above it. */
+/* A message that the index has lost and the log cannot tell is given to the consumer, as it is
+ * without a filter; below the first kept offset there is nothing, and the next choice begins above
+ * it. */
 void sk_tags_fetch(struct sk_tags *tags)
 {
     struct sk_index_entry entries[128];

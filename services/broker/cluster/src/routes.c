@@ -44,7 +44,7 @@ struct sk_routes {
     size_t count;
     struct sk_line watch;
     bool started, stopping; /* guarded by lock, as all below */
-    size_t watched; /* which name server */
+    size_t watched;         /* which name server */
     struct missing *missing;
     struct sk_timer watch_timer, report_timer;
     atomic_bool report_planned;

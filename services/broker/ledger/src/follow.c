@@ -1,4 +1,5 @@
-/* follow.c - what follows from a fact, whoever caused it: a handler's commit, a replay, a primary's log.
+/* follow.c - what follows from a fact, whoever caused it: a handler's commit, a replay, a primary's
+ * log.
  *
  *   fact                       primary                            replica
  *   a message                  news: seen, and its polls woken,   news
@@ -11,8 +12,8 @@
  *   group created, changed     the configuration is reported      the same
  *   group deleted              its polls are told                 the same
  *
- * During an opening nobody watches: there are no polls, everything that is left is committed, and the
- * store asks about its queues at the end (fold.keeps). */
+ * During an opening nobody watches: there are no polls, everything that is left is committed, and
+ * the store asks about its queues at the end (fold.keeps). */
 #include "inside.h"
 
 /* A replica has no leases of its own to watch, and answers nobody for them. */

@@ -29,10 +29,11 @@ struct sk_unseen_page;
 struct sk_newsroom {
     struct sk_news *ring; /* [head, head + count), by position; room is a power of two */
     size_t head, count, room;
-    bool joinable; /* the youngest is of the batch that is being put up */
+    bool joinable;                 /* the youngest is of the batch that is being put up */
     struct sk_unseen_page **pages; /* by store queue: the first offset that cannot be seen */
     size_t page_count;
-    _Atomic uint64_t first_end; /* of the oldest; UINT64_MAX: there is none. Read without the lock */
+    _Atomic uint64_t
+        first_end; /* of the oldest; UINT64_MAX: there is none. Read without the lock */
 };
 
 void sk_news_done(struct sk_newsroom *news);
@@ -50,7 +51,8 @@ static inline uint64_t sk_news_first_end(const struct sk_newsroom *news)
     return atomic_load(&news->first_end); /* in one order with the cursor: see ledger.h */
 }
 
-/* --- polls.c, due.c ---------------------------------------------------------------------------- */
+/* --- polls.c, due.c ----------------------------------------------------------------------------
+ */
 
 struct sk_poll_topic;
 
@@ -88,7 +90,8 @@ void sk_polls_group_gone(sk_ledger *ledger, uint32_t group);
 bool sk_polls_look(struct sk_turn *turn, struct sk_poll **ready);
 void sk_polls_answer(struct sk_poll *ready);
 
-/* --- the ledger -------------------------------------------------------------------------------- */
+/* --- the ledger --------------------------------------------------------------------------------
+ */
 
 struct sk_ledger {
     struct sk_mutex lock;
@@ -108,8 +111,8 @@ struct sk_ledger {
     atomic_bool config_changed;
 
     atomic_bool timing;
-    uint64_t hold_began_ns;      /* guarded by lock */
-    struct sk_hold_times holds;  /* guarded by lock */
+    uint64_t hold_began_ns;     /* guarded by lock */
+    struct sk_hold_times holds; /* guarded by lock */
 };
 
 /* turn.c: wake whom committed news and dirty polls concern. No lock is held. */

@@ -179,7 +179,7 @@ static struct sk_status open_parts(sk_ledger *ledger, struct sk_recovery *recove
     SK_TRY(sk_store_open(&store, recovery, &ledger->store));
     SK_TRY(make_promise(ledger));
     sk_follow(ledger);
-    return begin_to_write(ledger);
+    return ledger->options.role == SK_PRIMARY ? begin_to_write(ledger) : SK_SUCCESS;
 }
 
 struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
@@ -189,6 +189,7 @@ struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
     sk_mutex_init(&ledger->lock);
     ledger->state = sk_state_new();
     ledger->options = *options;
+    atomic_init(&ledger->role, options->role);
     ledger->clock = options->store.clock ? options->store.clock : sk_clock_real();
     atomic_init(&ledger->news.first_end, UINT64_MAX);
     sk_polls_init(ledger);
@@ -213,9 +214,12 @@ void sk_ledger_close(sk_ledger *ledger)
     free(ledger);
 }
 
-void sk_ledger_set_role(sk_ledger *ledger, enum sk_role role)
+struct sk_status sk_ledger_set_role(sk_ledger *ledger, enum sk_role role)
 {
+    if (role == SK_PRIMARY && atomic_load(&ledger->role) != SK_PRIMARY)
+        SK_TRY(begin_to_write(ledger));
     atomic_store(&ledger->role, role);
+    return SK_SUCCESS;
 }
 
 sk_store *sk_ledger_store(const sk_ledger *ledger)

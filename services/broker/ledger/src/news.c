@@ -1,5 +1,5 @@
-/* news.c - a ring of what was appended and is not committed, and for each queue in it the first offset
- * that cannot be seen yet. A queue that is not in the ring can be seen to its end. */
+/* news.c - a ring of what was appended and is not committed, and for each queue in it the first
+ * offset that cannot be seen yet. A queue that is not in the ring can be seen to its end. */
 #include "inside.h"
 
 #include <stdlib.h>
@@ -32,8 +32,7 @@ static struct unseen *make_unseen(struct sk_newsroom *news, uint32_t store_queue
         size_t count = news->page_count ? news->page_count * 2 : 16;
         while (count <= page) count *= 2;
         news->pages = sk_realloc(news->pages, count, sizeof *news->pages);
-        memset(news->pages + news->page_count, 0,
-               (count - news->page_count) * sizeof *news->pages);
+        memset(news->pages + news->page_count, 0, (count - news->page_count) * sizeof *news->pages);
         news->page_count = count;
     }
     if (!news->pages[page]) news->pages[page] = sk_zalloc(1, sizeof *news->pages[page]);

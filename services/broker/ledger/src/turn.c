@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "store/stream.h"
+
 /* --- what a hold costs ------------------------------------------------------------------------ */
 
 static uint64_t thread_ns(void)
@@ -208,6 +210,18 @@ struct sk_status sk_turn_commit(struct sk_turn *turn, const struct sk_append *re
         sk_ledger_fail(ledger, status);
         return status;
     }
+    return SK_SUCCESS;
+}
+
+struct sk_status sk_turn_receive(struct sk_turn *turn, uint64_t position, struct sk_slice bytes,
+                                 struct sk_span *span)
+{
+    sk_ledger *ledger = turn->ledger;
+    if (sk_turn_role(turn) == SK_PRIMARY)
+        return sk_error(SK_INVALID, "this broker is a primary: it takes no other one's log");
+    sk_news_begin_batch(&ledger->news);
+    SK_TRY(sk_store_receive(ledger->store, position, bytes, span));
+    turn->appended = true;
     return SK_SUCCESS;
 }
 

@@ -14,8 +14,7 @@ static struct sk_status write_topic(sk_placing *placing, struct sk_turn *turn, s
     };
     struct sk_buffer payload = {0};
     sk_state_encode_topic(&change, &payload);
-    struct sk_status status =
-        sk_turn_write(turn, SK_RECORD_TOPIC, sk_buffer_slice(&payload), NULL);
+    struct sk_status status = sk_turn_write(turn, SK_RECORD_TOPIC, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
     return status;
 }
@@ -26,8 +25,7 @@ static struct sk_status write_group(sk_placing *placing, struct sk_turn *turn, s
                                      .max_attempts = (uint32_t)placing->node->config->max_attempts};
     struct sk_buffer payload = {0};
     sk_state_encode_group(&change, &payload);
-    struct sk_status status =
-        sk_turn_write(turn, SK_RECORD_GROUP, sk_buffer_slice(&payload), NULL);
+    struct sk_status status = sk_turn_write(turn, SK_RECORD_GROUP, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
     return status;
 }

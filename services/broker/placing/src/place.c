@@ -52,7 +52,7 @@ static uint64_t next_offset(const sk_state *state, const struct sk_send *first,
 }
 
 void sk_place(sk_placing *placing, const struct sk_turn *turn, const struct sk_topic *topic,
-                  const struct sk_send *first, struct sk_send *send)
+              const struct sk_send *first, struct sk_send *send)
 {
     uint64_t now_ms = sk_turn_now_ms(turn);
     send->queue = topic->queues[sk_rotate(placing, topic->id) % topic->write_queues];

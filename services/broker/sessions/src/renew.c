@@ -52,8 +52,7 @@ static bool write_batch(struct sk_turn *turn, struct batch *batch, uint64_t dead
     if (batch->count == 0) return true;
     struct sk_buffer payload = {0};
     sk_state_encode_renew(batch->leases, batch->count, deadline_ms, &payload);
-    struct sk_status status =
-        sk_turn_write(turn, SK_RECORD_RENEW, sk_buffer_slice(&payload), NULL);
+    struct sk_status status = sk_turn_write(turn, SK_RECORD_RENEW, sk_buffer_slice(&payload), NULL);
     sk_buffer_done(&payload);
     if (!sk_ok(status)) sk_log_status(SK_WARN, "leases cannot be renewed", status);
     return sk_ok(status);
@@ -111,7 +110,7 @@ sk_renewer *sk_renewer_new(const struct sk_node *node, sk_sessions *sessions)
     renewer->sessions = sessions;
     uint64_t tail = sk_store_tail(sk_ledger_store(node->ledger));
     renewer->first_lease = sk_turn_lease_id(&(struct sk_turn){.ledger = node->ledger},
-                                             &(struct sk_span){.begin = tail});
+                                            &(struct sk_span){.begin = tail});
     renewer->timer = (struct sk_timer){.fn = on_timer, .arg = renewer};
     sk_timer_set_after_ms(node->timers, &renewer->timer, node->config->auto_renew_interval_ms);
     return renewer;

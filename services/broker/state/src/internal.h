@@ -74,8 +74,8 @@ struct sk_state {
     uint64_t config_version;
 
     struct sk_subscription *subscriptions; /* in the order of their making */
-    struct sk_subscription *last_found; /* NULL, or what the last search gave */
-    struct sk_window **renewing;        /* windows with auto-renewed leases, in no order */
+    struct sk_subscription *last_found;    /* NULL, or what the last search gave */
+    struct sk_window **renewing;           /* windows with auto-renewed leases, in no order */
     size_t renewing_count, renewing_room;
     struct sk_pool pool;
     struct sk_state_watcher watcher;

@@ -23,7 +23,8 @@ bool sk_state_check_lease(const sk_state *state, const struct sk_lease *lease, u
     const struct sk_block *block = sk_window_find(track->window, lease->offset, &bit);
     if (!block || !(block->leased >> bit & 1)) return false;
     const struct sk_slot *slot = &block->slots[bit];
-    if (!sk_lease_id_eq(sk_slot_lease(slot), lease->lease) || slot->deadline_ms <= now_ms) return false;
+    if (!sk_lease_id_eq(sk_slot_lease(slot), lease->lease) || slot->deadline_ms <= now_ms)
+        return false;
     *info = info_of(block, bit);
     return true;
 }
@@ -78,7 +79,8 @@ bool sk_state_each_auto_renewed(const sk_state *state, uint64_t before_ms, uint6
 {
     struct renewal r = {.before_ms = before_ms, .only_owner = only_owner, .fn = fn, .arg = arg};
     size_t looked = 0;
-    if (!cursor->begun || cursor->left > state->renewing_count) cursor->left = state->renewing_count;
+    if (!cursor->begun || cursor->left > state->renewing_count)
+        cursor->left = state->renewing_count;
     cursor->begun = true;
     for (; cursor->left > 0; cursor->left--) {
         if (looked++ >= LOOK_AT_MOST) return true;

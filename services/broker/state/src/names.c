@@ -63,8 +63,8 @@ void sk_names_remove(struct sk_names *names, struct sk_named *thing)
 size_t sk_names_after(const struct sk_names *names, struct sk_slice name)
 {
     size_t place = name.len ? place_of(names, name) : 0;
-    bool is_there = name.len && place < names->count &&
-                    compare_names(names->sorted[place]->name, name) == 0;
+    bool is_there =
+        name.len && place < names->count && compare_names(names->sorted[place]->name, name) == 0;
     return place + is_there;
 }
 

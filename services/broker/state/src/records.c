@@ -9,7 +9,13 @@
 #include "base/assert.h"
 #include "varint.h"
 
-enum { RECORD_VERSION = 1, LEASES_VERSION = 2, FLAG_MIXED = 1, FLAG_ORDERLY = 1, FLAG_AUTO_RENEW = 1 };
+enum {
+    RECORD_VERSION = 1,
+    LEASES_VERSION = 2,
+    FLAG_MIXED = 1,
+    FLAG_ORDERLY = 1,
+    FLAG_AUTO_RENEW = 1
+};
 
 static const char *const bad_version = "its version is unknown";
 static const char *const bad_length = "it ends too early";

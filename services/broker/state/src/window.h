@@ -50,7 +50,7 @@ struct sk_block {
     uint64_t leased, returned; /* a bit per slot; never both */
     uint64_t renewing;         /* of the leased: auto renew */
     uint64_t earliest_ms;      /* SK_NEVER without open messages */
-    uint32_t saved; /* save.h */
+    uint32_t saved;            /* save.h */
     bool stale;
     struct sk_block *next_free;
     struct sk_slot slots[SK_BLOCK_SLOTS];
@@ -71,8 +71,9 @@ struct sk_window {
     /* The subscription's. */
     struct sk_subscription *subscription;
     uint32_t queue;
-    struct sk_window *next, *prev;                   /* its windows */
-    size_t renewing_at; /* its place in the state's list of those with auto-renewed leases, from 1 */
+    struct sk_window *next, *prev; /* its windows */
+    size_t
+        renewing_at; /* its place in the state's list of those with auto-renewed leases, from 1 */
 };
 
 /* Blocks and windows that were freed, for the next use: delivery and acknowledgement of a

@@ -1,4 +1,5 @@
-/* test_promise.c - committed is the minimum of the cursors that count: driven by cursors of our own. */
+/* test_promise.c - committed is the minimum of the cursors that count: driven by cursors of our
+ * own. */
 #include "ledger/promise.h"
 #include "support/suite.h"
 

@@ -105,7 +105,8 @@ START_TEST(a_lease_that_ends_earlier_than_thought_wakes_a_poll)
     park(&w, orders, UINT64_MAX);
     sk_timers_run(timers);
     ck_assert_int_eq(w.looks, 0);
-    struct sk_buffer empty_handed = {0}; /* a lease that is not there: the poll has to look, though */
+    struct sk_buffer empty_handed = {
+        0}; /* a lease that is not there: the poll has to look, though */
     struct sk_lease lease = {.group = group, .topic = orders};
     sk_state_encode_release(&lease, 1, &empty_handed);
     write_record(SK_RECORD_RELEASE, &empty_handed);
@@ -138,8 +139,8 @@ END_TEST
 
 /* --- what may be committed --------------------------------------------------------------- */
 
-/* A dead letter is one "done here" and one "placed there", a transaction's end the like: records with
- * and without queue in one batch, all of them or none, in the log and in the state. */
+/* A dead letter is one "done here" and one "placed there", a transaction's end the like: records
+ * with and without queue in one batch, all of them or none, in the log and in the state. */
 START_TEST(a_batch_of_mixed_records_is_committed_whole)
 {
     struct sk_turn turn;
@@ -191,18 +192,17 @@ START_TEST(a_replica_commits_nothing_whatever_handler_asks)
     struct sk_span span;
     struct sk_buffer b = {0};
     uint64_t tail = sk_store_tail(sk_ledger_store(ledger));
-    sk_ledger_set_role(ledger, SK_REPLICA);
+    ck_assert(sk_ok(sk_ledger_set_role(ledger, SK_REPLICA)));
     sk_turn_begin(&turn, ledger);
     struct sk_append message = message_to(&turn, orders);
     ck_assert_int_eq(sk_turn_commit(&turn, &message, 1, &span).code, SK_NOT_MASTER);
     sk_state_encode_group_deleted(SK_SLICE("clerks"), &b);
-    ck_assert_int_eq(
-        sk_turn_write(&turn, SK_RECORD_GROUP_DELETED, sk_buffer_slice(&b), NULL).code,
-        SK_NOT_MASTER);
+    ck_assert_int_eq(sk_turn_write(&turn, SK_RECORD_GROUP_DELETED, sk_buffer_slice(&b), NULL).code,
+                     SK_NOT_MASTER);
     sk_buffer_done(&b);
     sk_turn_end(&turn);
     ck_assert_uint_eq(sk_store_tail(sk_ledger_store(ledger)), tail);
-    sk_ledger_set_role(ledger, SK_PRIMARY);
+    ck_assert(sk_ok(sk_ledger_set_role(ledger, SK_PRIMARY)));
     send(orders, 1);
     ck_assert_uint_gt(sk_store_tail(sk_ledger_store(ledger)), tail);
 }

@@ -1,7 +1,8 @@
-/* test_wake.c - nobody sleeps beside a message that can be seen. A poll, or a pull, is placed between each two
- * steps of append, flush and commit, as another thread would be between any two instructions there, and
- * must be answered when all is done. In the first Skua a poll that came between append and commit was
- * never told, with sync flush, which is the default: push consumers got messages 8 to 20 s late. */
+/* test_wake.c - nobody sleeps beside a message that can be seen. A poll, or a pull, is placed
+ * between each two steps of append, flush and commit, as another thread would be between any two
+ * instructions there, and must be answered when all is done. In the first Skua a poll that came
+ * between append and commit was never told, with sync flush, which is the default: push consumers
+ * got messages 8 to 20 s late. */
 #include "room.h"
 
 enum step {
@@ -15,10 +16,9 @@ enum step {
     STEPS,
 };
 
-static const char *const names[STEPS] = {"before the append",   "before the turn ends",
-                                         "before the flush",    "during the sync",
-                                         "before the gate",     "while the sender is answered",
-                                         "after all"};
+static const char *const names[STEPS] = {
+    "before the append", "before the turn ends",         "before the flush", "during the sync",
+    "before the gate",   "while the sender is answered", "after all"};
 
 static enum step place;
 static bool placed, send_answered;
@@ -144,7 +144,8 @@ static enum sk_poll_look unsure(struct sk_poll *poll, struct sk_turn *turn)
     return SK_POLL_UNSURE;
 }
 
-/* Whoever is woken may wake others, who wake others: not one frame of the stack inside the other. */
+/* Whoever is woken may wake others, who wake others: not one frame of the stack inside the other.
+ */
 START_TEST(polls_that_wake_one_another_come_to_an_end)
 {
     enum { RING = 40 };

@@ -1,5 +1,5 @@
-/* bench_pages.c - how long a page of a snapshot holds the lock, and what the whole costs. Not a test:
- * build bench.broker.state.pages (release) and look.
+/* bench_pages.c - how long a page of a snapshot holds the lock, and what the whole costs. Not a
+ * test: build bench.broker.state.pages (release) and look.
  *
  * A page is timed by its thread's CPU time (what a hold costs) and by the clock. */
 #include <malloc.h>
@@ -36,8 +36,8 @@ static void add_topic(sk_state *state, unsigned number, uint32_t queues)
     char name[32];
     struct sk_buffer b = {0};
     int len = snprintf(name, sizeof name, "topic-%u", number);
-    sk_state_encode_topic(&(struct sk_topic_change){sk_slice_of(name, (size_t)len),
-                                                    SK_TOPIC_NORMAL, false, queues, queues, 3},
+    sk_state_encode_topic(&(struct sk_topic_change){sk_slice_of(name, (size_t)len), SK_TOPIC_NORMAL,
+                                                    false, queues, queues, 3},
                           &b);
     apply(state, SK_RECORD_TOPIC, &b);
     sk_buffer_done(&b);
@@ -111,8 +111,8 @@ static sk_state *many_open(void)
     return state;
 }
 
-/* What comes between two pages, if anything: seeks, which put a cursor aside and all that is open in
- * its queue. */
+/* What comes between two pages, if anything: seeks, which put a cursor aside and all that is open
+ * in its queue. */
 static void disturb(sk_state *state, uint32_t queues, uint32_t *at)
 {
     struct sk_buffer b = {0};

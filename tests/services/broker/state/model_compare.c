@@ -68,8 +68,8 @@ struct tally {
 static uint64_t print_of(uint64_t group, uint64_t topic, uint64_t queue, uint64_t offset,
                          struct sk_lease_id lease, uint64_t deadline_ms)
 {
-    return mix(((group * 31 + topic) * 31 + queue) << 20 | offset) + mix(lease.position ^ (uint64_t)lease.epoch << 32) +
-           deadline_ms;
+    return mix(((group * 31 + topic) * 31 + queue) << 20 | offset) +
+           mix(lease.position ^ (uint64_t)lease.epoch << 32) + deadline_ms;
 }
 
 static bool take(void *arg, const struct sk_lease *l, const struct sk_lease_info *info)

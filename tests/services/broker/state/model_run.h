@@ -33,13 +33,14 @@ enum { LEASES = 256, TAGS = 4 };
 #define FUNCTIONS(X)                                                                               \
     X(new)                                                                                         \
     X(free)                                                                                        \
-    X(apply) X(save) X(load) X(hash) X(topic) X(topic_by_id) X(next_topic) X(topic_count)          \
-        X(next_offset) X(topic_of_queue) X(encode_topic) X(encode_topic_deleted) X(group)          \
-            X(group_by_id) X(next_group) X(group_count) X(encode_group) X(encode_group_deleted)    \
-                X(config_version) X(choose) X(next_deadline) X(check_lease) X(encode_ack)          \
-                    X(encode_change) X(encode_renew) X(encode_release) X(each_auto_renewed)        \
-                        X(cursor) X(encode_seek) X(watch)         \
-                            X(topics_after) X(groups_after) X(save_begin) X(save_page) X(save_end)
+    X(apply)                                                                                       \
+    X(save) X(load) X(hash) X(topic) X(topic_by_id) X(next_topic) X(topic_count) X(next_offset)    \
+        X(topic_of_queue) X(encode_topic) X(encode_topic_deleted) X(group) X(group_by_id)          \
+            X(next_group) X(group_count) X(encode_group) X(encode_group_deleted) X(config_version) \
+                X(choose) X(next_deadline) X(check_lease) X(encode_ack) X(encode_change)           \
+                    X(encode_renew) X(encode_release) X(each_auto_renewed) X(cursor)               \
+                        X(encode_seek) X(watch) X(topics_after) X(groups_after) X(save_begin)      \
+                            X(save_page) X(save_end)
 
 #define AS_OPERATION(name, weight) OP_##name,
 #define AS_FUNCTION(name) FN_##name,

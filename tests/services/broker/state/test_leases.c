@@ -54,9 +54,12 @@ static const struct {
     struct sk_lease add;
     uint64_t later_ms;
 } wrong[] = {
-    {"another group", {.group = 1}, 0},    {"another topic", {.topic = 1}, 0},
-    {"another queue", {.queue = 1}, 0},    {"a queue that is not", {.queue = 1000}, 0},
-    {"the next offset", {.offset = 1}, 0}, {"an offset far off", {.offset = 1ull << 61}, 0},
+    {"another group", {.group = 1}, 0},
+    {"another topic", {.topic = 1}, 0},
+    {"another queue", {.queue = 1}, 0},
+    {"a queue that is not", {.queue = 1000}, 0},
+    {"the next offset", {.offset = 1}, 0},
+    {"an offset far off", {.offset = 1ull << 61}, 0},
     {"another position", {.lease = {.position = 1}}, 0},
     {"another epoch", {.lease = {.epoch = 1}}, 0},
     {"at its end", {0}, 1000},

@@ -169,7 +169,6 @@ static void restart(struct run *r)
     tell("restart by way %u", chosen);
 }
 
-
 /* --- topics and groups ------------------------------------------------------------------- */
 
 static void do_topic(struct run *r, uint32_t t)

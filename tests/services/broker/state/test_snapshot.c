@@ -1,4 +1,5 @@
-/* Snapshots: all at once, in pages while the state changes, and no bytes that bring the loader down. */
+/* Snapshots: all at once, in pages while the state changes, and no bytes that bring the loader
+ * down. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,8 +155,8 @@ START_TEST(a_state_whose_topics_are_gone_is_saved_in_pages)
 }
 END_TEST
 
-/* Whatever comes between two pages, the snapshot is of the moment when it began: a topic and a group
- * with all that hangs on them go, others come, leases end, everywhere in the walk. */
+/* Whatever comes between two pages, the snapshot is of the moment when it began: a topic and a
+ * group with all that hangs on them go, others come, leases end, everywhere in the walk. */
 static void disturb(int what)
 {
     struct sk_lease leases[64];

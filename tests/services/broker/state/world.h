@@ -1,7 +1,8 @@
 /* world.h - a log and a store in memory around a state: what a broker does with it.
  *
  * Every record is kept, so that a test can replay them into a second state.
- * Positions grow by 100, and go back only with a new epoch. All functions abort on what a test did not expect. */
+ * Positions grow by 100, and go back only with a new epoch. All functions abort on what a test did
+ * not expect. */
 #ifndef TESTS_STATE_WORLD_H
 #define TESTS_STATE_WORLD_H
 
@@ -30,7 +31,8 @@ void world_init(struct world *w);
 void world_done(struct world *w);
 
 /* Write and apply. `payload` is emptied. Returns the lease id that the record gives. */
-struct sk_lease_id world_write(struct world *w, enum sk_record_kind kind, struct sk_buffer *payload);
+struct sk_lease_id world_write(struct world *w, enum sk_record_kind kind,
+                               struct sk_buffer *payload);
 /* The next record is of a new epoch, and stands where one of the last `records` stood before. */
 void world_new_epoch(struct world *w, uint64_t records);
 /* As world_write, giving back what apply said. */

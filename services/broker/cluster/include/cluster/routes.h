@@ -26,8 +26,8 @@ void sk_routes_stop(sk_routes *routes);
 void sk_routes_disconnect(sk_routes *routes);
 void sk_routes_free(sk_routes *routes); /* after the timers have stopped; NULL is fine */
 
-/* Topics or groups changed: the next sk_routes_acquire shows it, the name servers are told at once or,
- * of several changes together, soon. No lock may be held. */
+/* Topics or groups changed: the next sk_routes_acquire shows it, the name servers are told at once
+ * or, of several changes together, soon. No lock may be held. */
 void sk_routes_report_self(sk_routes *routes);
 
 /* Every change that was reported before is in it: it is built here, at most once for all of them,

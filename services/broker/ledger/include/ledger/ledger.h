@@ -15,8 +15,8 @@
  *
  *      commit ── puts (end, queue) of each message on the *news* (news.c), nothing is visible yet
  *      sender ── sk_promise_wait(end) ── promise asks the slowest cursor to come up ── flush
- *      flush  ── moves the flushed gate ── promise: committed = min of cursors ── sender is answered
- *             ── tells the ledger ── wake: takes news up to committed, which makes it visible, and
+ *      flush  ── moves the flushed gate ── promise: committed = min of cursors ── sender is
+ * answered ── tells the ledger ── wake: takes news up to committed, which makes it visible, and
  *                looks at the polls of its topics
  *      end    ── wakes too, if there is news that is committed
  *
@@ -51,6 +51,7 @@ enum sk_role {
 struct sk_ledger_options {
     struct sk_store_options store; /* fold, failed, lock, unlock and write_ahead are the ledger's */
     enum sk_flush_mode flush;
+    enum sk_role role; /* to begin with; a primary begins an epoch, durably, before it returns */
     sk_timers *timers; /* for the ends of polls and leases; must run until sk_ledger_quiet */
     size_t most_polls, most_polls_per_group;
     /* What the state is told of a MESSAGE: the head at the beginning of its payload, which lies
@@ -59,13 +60,12 @@ struct sk_ledger_options {
     /* The disk failed, or the log and the state disagree: nothing may be acknowledged any more.
      * Called at least once, from any thread. */
     void (*failed)(void *owner, struct sk_status why);
-    /* Topics or groups are not what they were; with no lock held, once for many changes. NULL: nobody
-     * wants to know. */
+    /* Topics or groups are not what they were; with no lock held, once for many changes. NULL:
+     * nobody wants to know. */
     void (*config_changed)(void *owner);
     void *owner;
 };
 
-/* Opens as SK_PRIMARY. */
 SK_CHECKED struct sk_status sk_ledger_open(const struct sk_ledger_options *options,
                                            struct sk_recovery *recovery, sk_ledger **out);
 /* Answer all polls, and park no more. */
@@ -114,13 +114,21 @@ SK_CHECKED struct sk_status sk_turn_commit(struct sk_turn *turn, const struct sk
 SK_CHECKED struct sk_status sk_turn_write(struct sk_turn *turn, enum sk_record_kind kind,
                                           struct sk_slice payload, struct sk_span *span);
 
-/* The id of the leases that the record there, committed since the start, gives: a position alone may be
- * used again by the next start, when an async store lost its tail. */
+/* Take in what another ledger's log has at `position`, as a replica: verified, appended byte for byte,
+ * folded, and what is a replica's share follows. As sk_store_receive; SK_NOT_MASTER turned round:
+ * SK_INVALID on a primary. */
+SK_CHECKED struct sk_status sk_turn_receive(struct sk_turn *turn, uint64_t position,
+                                            struct sk_slice bytes, struct sk_span *span);
+
+/* The id of the leases that the record there, committed since the start, gives: a position alone
+ * may be used again by the next start, when an async store lost its tail. */
 struct sk_lease_id sk_turn_lease_id(const struct sk_turn *turn, const struct sk_span *span);
 
 /* --- any time -------------------------------------------------------------------------------- */
 
-void sk_ledger_set_role(sk_ledger *ledger, enum sk_role role);
+/* Under no lock. To become a primary an epoch must begin first, which SK_TRYs the disk; to become a
+ * replica always works. */
+SK_CHECKED struct sk_status sk_ledger_set_role(sk_ledger *ledger, enum sk_role role);
 sk_store *sk_ledger_store(const sk_ledger *ledger);
 sk_promise *sk_ledger_promise(const sk_ledger *ledger);
 enum sk_flush_mode sk_ledger_flush_mode(const sk_ledger *ledger);

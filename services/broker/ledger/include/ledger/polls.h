@@ -32,10 +32,10 @@ enum sk_poll_look {
 };
 
 enum sk_poll_end {
-    SK_POLL_HAS,   /* look said FOUND */
-    SK_POLL_TRY,   /* look said UNSURE: look again by yourself, and park again if it was nothing */
-    SK_POLL_OVER,  /* its time is over */
-    SK_POLL_GONE,  /* its topic or group was deleted; there may be a new one of the name */
+    SK_POLL_HAS,  /* look said FOUND */
+    SK_POLL_TRY,  /* look said UNSURE: look again by yourself, and park again if it was nothing */
+    SK_POLL_OVER, /* its time is over */
+    SK_POLL_GONE, /* its topic or group was deleted; there may be a new one of the name */
 };
 
 /* A place in the heap of what is due. */

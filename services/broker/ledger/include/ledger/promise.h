@@ -12,8 +12,8 @@
  * answered for, what lies below it.
  *
  * Who waits at the promise is woken by whoever moved the slowest cursor, on that thread. A wait
- * asks each cursor that is behind to come up (sk_gate_demand), for the store's flushed gate: a flush.
- * When a counted gate is closed (the disk failed), the promise is, with its reason.
+ * asks each cursor that is behind to come up (sk_gate_demand), for the store's flushed gate: a
+ * flush. When a counted gate is closed (the disk failed), the promise is, with its reason.
  *
  * Threads: all functions from any thread, with no lock held that a woken function may want.
  * Sources: design.md 2 and 3; replication.md R6 and R8 (a cursor that is not known counts as its
@@ -33,8 +33,8 @@ sk_promise *sk_promise_new(uint64_t position);
 /* Nobody may be waiting (sk_promise_close), and the gates that count must not move any more. */
 void sk_promise_free(sk_promise *promise);
 
-/* From now on `gate` counts; it must outlive the promise, which is its one follower (sk_gate_follow).
- * SK_FULL: there are SK_PROMISE_CURSORS already. */
+/* From now on `gate` counts; it must outlive the promise, which is its one follower
+ * (sk_gate_follow). SK_FULL: there are SK_PROMISE_CURSORS already. */
 SK_CHECKED struct sk_status sk_promise_count(sk_promise *promise, sk_gate *gate);
 /* It counts no more; `committed` moves if it was the slowest. Not the last one: with none left
  * everything would be promised, so that is refused (false). */
@@ -51,7 +51,8 @@ bool sk_promise_leave(sk_promise *promise, struct sk_gate_waiter *w); /* sk_gate
 /* Ask each counted cursor that is behind `position` to come up. What a wait does, unless an owner
  * who knows that more is about to be appended put his own function there, to call this later. */
 void sk_promise_demand(sk_promise *promise, uint64_t position);
-void sk_promise_on_wait(sk_promise *promise, sk_gate_demand_fn *fn, void *arg); /* before any wait */
+void sk_promise_on_wait(sk_promise *promise, sk_gate_demand_fn *fn,
+                        void *arg); /* before any wait */
 
 /* Told, with no lock held, after each move of `committed`, once those who waited were woken. Once,
  * before the first move. */

@@ -19,7 +19,7 @@ struct sk_receipt {
     uint32_t group, topic;  /* ids */
     uint32_t queue;
     uint64_t offset;
-    uint32_t epoch;    /* these two are the lease id */
+    uint32_t epoch; /* these two are the lease id */
     uint64_t position;
 };
 

@@ -1,6 +1,6 @@
 /* node.h - this broker, as all its rooms may know it: its settings, its name and addresses, its
- * ledger, its clock. The rooms that stand on it (placing, sessions, cluster, calls, admin) do not know
- * each other but by the headers that they name.
+ * ledger, its clock. The rooms that stand on it (placing, sessions, cluster, calls, admin) do not
+ * know each other but by the headers that they name.
  *
  * Threads: read by any; written by broker.c before anybody serves, but for `stopping`. */
 #ifndef SK_BROKER_NODE_H

@@ -1,5 +1,5 @@
-/* placing.h - where a message goes: its topic, which may be made now (find.h), its queue, and the append
- * that it shares with others (burst.h).
+/* placing.h - where a message goes: its topic, which may be made now (find.h), its queue, and the
+ * append that it shares with others (burst.h).
  *
  * Threads: any; what takes a turn under the ledger's lock. */
 #ifndef SK_PLACING_PLACING_H

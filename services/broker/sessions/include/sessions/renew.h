@@ -12,7 +12,7 @@
 typedef struct sk_renewer sk_renewer;
 
 sk_renewer *sk_renewer_new(const struct sk_node *node, sk_sessions *sessions); /* begins to work */
-void sk_renewer_free(sk_renewer *renewer);     /* after the timers have stopped; NULL is fine */
+void sk_renewer_free(sk_renewer *renewer); /* after the timers have stopped; NULL is fine */
 
 /* Look once, as the timer does. Tests call it. */
 void sk_renewer_run(sk_renewer *renewer);
