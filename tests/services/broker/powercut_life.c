@@ -226,7 +226,7 @@ static void send(struct work *w, size_t count)
     }
 }
 
-/* As services/broker/receive.c does it. */
+/* As services/broker/calls/src/receive_messages.c does it. */
 static void receive(struct work *w)
 {
     const struct sk_topic *topic = some_topic(w);

@@ -1,8 +1,8 @@
 /* stored_message.c - the only reader and writer of MESSAGE payloads, and the splice.
  *
- * PAYLOAD FORMAT, version 1. All integers little endian.
+ * PAYLOAD FORMAT, version 2. All integers little endian.
  *
- *   0   1  version (1)
+ *   0   1  version (2)
  *   1   1  type: a MessageType
  *   2   1  body encoding as published: an Encoding
  *   3   1  flags: 1 the client gave no born_timestamp, 2 no born_host
@@ -14,7 +14,10 @@
  *  28   4  tag: where in the system properties
  *  32   2  tag: length
  *  34   1  length of the born host (h)
- *  35   h  born host; up to here it is the head
+ *  35   1  length of what the state chooses by (e), 0 until such messages are built
+ *  36   h  born host
+ *   .   e  fields, each a tag byte and a varint: 1 hash of the message group, 2 priority,
+ *          3 delivery time in ms, 4 hash of the lite topic; up to here it is the head
  *   .   n  other fields of the client's Message, verbatim and in order
  *   .   m  content of the client's system_properties, verbatim
  */
@@ -24,7 +27,7 @@
 #include "message/digest.h"
 #include "message/wire.h"
 
-enum { VERSION = 1, HEAD = SK_STORED_HEAD_LEAST, NO_BORN_TIME = 1, NO_BORN_HOST = 2 };
+enum { VERSION = 2, HEAD = SK_STORED_HEAD_LEAST, NO_BORN_TIME = 1, NO_BORN_HOST = 2 };
 
 _Static_assert(HEAD + SK_STORED_HOST_MAX <= SK_STORED_HEAD_MAX, "the head fits its buffer");
 
@@ -58,6 +61,7 @@ void sk_stored_encode(const struct sk_scanned_message *message, int type, uint64
     sk_put_u32(head + 28, (uint32_t)tag_at);
     sk_put_u16(head + 32, (uint16_t)message->tag.len);
     head[SK_STORED_HEAD_HOST_AT] = (uint8_t)host;
+    head[SK_STORED_HEAD_CHOICE_AT] = 0;
     if (host) memcpy(head + HEAD, born_host.data, host);
     parts[0] = sk_slice_of(head, HEAD + host);
     parts[1] = message->before;
@@ -77,7 +81,8 @@ bool sk_stored_parse(struct sk_slice payload, struct sk_stored_message *out)
 {
     if (payload.len < HEAD || payload.data[0] != VERSION) return false;
     const uint8_t *p = payload.data;
-    size_t host = p[34], others = sk_get_u32(p + 12), system = sk_get_u32(p + 16);
+    if (p[SK_STORED_HEAD_CHOICE_AT] != 0) return false;
+    size_t host = p[SK_STORED_HEAD_HOST_AT], others = sk_get_u32(p + 12), system = sk_get_u32(p + 16);
     if (payload.len != HEAD + host + others + system) return false;
     struct sk_stored_message m = {
         .type = p[1],

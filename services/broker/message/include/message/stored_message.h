@@ -29,14 +29,15 @@ void sk_stored_encode(const struct sk_scanned_message *message, int type, uint64
                       struct sk_slice born_host, uint8_t head[SK_STORED_HEAD_MAX],
                       struct sk_slice parts[SK_STORED_PARTS]);
 
-enum { SK_STORED_HEAD_LEAST = 35, SK_STORED_HEAD_HOST_AT = 34 };
+enum { SK_STORED_HEAD_LEAST = 36, SK_STORED_HEAD_HOST_AT = 34, SK_STORED_HEAD_CHOICE_AT = 35 };
 
 /* The head at the beginning of a payload, or of its first part: what the state is told of a
  * message. Empty if there is no whole one. */
 static inline struct sk_slice sk_stored_head(struct sk_slice payload)
 {
     if (payload.len < SK_STORED_HEAD_LEAST) return SK_EMPTY;
-    size_t len = SK_STORED_HEAD_LEAST + (size_t)payload.data[SK_STORED_HEAD_HOST_AT];
+    size_t len = SK_STORED_HEAD_LEAST + (size_t)payload.data[SK_STORED_HEAD_HOST_AT] +
+                 (size_t)payload.data[SK_STORED_HEAD_CHOICE_AT];
     return payload.len < len ? SK_EMPTY : sk_slice_of(payload.data, len);
 }
 
