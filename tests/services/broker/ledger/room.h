@@ -122,7 +122,7 @@ static void open_with(enum sk_flush_mode how)
     now_us = 1000000000;
     config_changes = 0;
     ck_assert(sk_ok(sk_timers_new(&fake, &timers)));
-    struct sk_ledger_options options = {.store = {.dir = "/d",
+    struct sk_ledger_options options = {.store = {.dir = "/d/store",
                                                   .vfs = door,
                                                   .clock = &fake,
                                                   .segment_bytes = 1 << 20,

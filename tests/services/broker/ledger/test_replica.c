@@ -19,7 +19,7 @@ static uint64_t store_id(void)
 {
     uint8_t page[4096];
     struct sk_vfs *door = memory_vfs_door(disk);
-    int fd = door->open(door, "/d/store", SK_VFS_READ);
+    int fd = door->open(door, "/d/store/store", SK_VFS_READ);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(door->pread(door, fd, page, sizeof page, 0), sizeof page);
     door->close(door, fd);
@@ -32,7 +32,7 @@ static void open_both(void)
     other_disk = memory_vfs_new();
     other_changes = 0;
     ck_assert(sk_ok(sk_timers_new(&fake, &other_timers)));
-    struct sk_ledger_options options = {.store = {.dir = "/d",
+    struct sk_ledger_options options = {.store = {.dir = "/d/store",
                                                   .vfs = memory_vfs_door(other_disk),
                                                   .clock = &fake,
                                                   .store_id = store_id(),

@@ -223,6 +223,83 @@ START_TEST(a_queue_that_is_written_to_all_the_time_is_seen)
 }
 END_TEST
 
+/* --- leases across a cut --------------------------------------------------------------------- */
+
+/* A message of `len` bytes, then a lease of it: its name. */
+static struct sk_lease lease_after(sk_ledger *of, size_t len)
+{
+    static const uint8_t bytes[1024];
+    struct sk_slice body = {bytes, len};
+    struct sk_chosen chosen;
+    struct sk_buffer b = {0};
+    struct sk_turn turn;
+    struct sk_span span;
+    sk_turn_begin(&turn, of);
+    struct sk_append message = message_to(&turn, orders);
+    message.parts = &body;
+    ck_assert(sk_ok(sk_turn_commit(&turn, &message, 1, &span)));
+    sk_turn_end(&turn); /* with async flush it can be seen now */
+    sk_turn_begin(&turn, of);
+    const struct sk_queue_view view = {see_range, NULL, &turn};
+    uint64_t now_ms = sk_turn_now_ms(&turn);
+    struct sk_choose how = {.group = group,
+                            .topic = orders,
+                            .now_ms = now_ms,
+                            .count = 1,
+                            .deadline_ms = now_ms + 10000,
+                            .owner = 7};
+    ck_assert_uint_eq(sk_state_choose(sk_turn_state(&turn), &how, &view, &chosen, &b), 1);
+    ck_assert(sk_ok(sk_turn_write(&turn, SK_RECORD_DELIVER, sk_buffer_slice(&b), &span)));
+    sk_buffer_done(&b);
+    struct sk_lease lease = {.group = group,
+                             .topic = orders,
+                             .offset = chosen.offset,
+                             .lease = sk_turn_lease_id(&turn, &span)};
+    sk_turn_end(&turn);
+    return lease;
+}
+
+static bool is_good(sk_ledger *of, const struct sk_lease *lease)
+{
+    struct sk_turn turn;
+    struct sk_lease_info info;
+    sk_turn_begin(&turn, of);
+    bool good = sk_state_check_lease(sk_turn_state(&turn), lease, sk_turn_now_ms(&turn), &info);
+    sk_turn_end(&turn);
+    return good;
+}
+
+/* An async store loses what was not flushed, and the next life writes where the last one did: a
+ * receipt of then must not acknowledge what lies there now. */
+START_TEST(a_lease_is_not_named_twice_although_its_place_is)
+{
+    enum { LEN = 800 };
+    close_it();
+    open_with(SK_FLUSH_ASYNC);
+    struct sk_lease old = lease_after(ledger, LEN);
+    ck_assert(is_good(ledger, &old));
+    struct memory_vfs *cut = memory_vfs_crash(disk, memory_vfs_ops(disk), MEMORY_KEEP_SYNCED, 0);
+
+    sk_ledger *again;
+    struct sk_ledger_options options = {
+        .store = {.dir = "/d/store", .vfs = memory_vfs_door(cut), .clock = &fake, .manual = true},
+        .flush = SK_FLUSH_ASYNC,
+        .failed = failed};
+    ck_assert(sk_ok(sk_ledger_open(&options, NULL, &again)));
+    uint64_t epoch_at, tail = sk_store_tail(sk_ledger_store(again));
+    uint32_t epoch = sk_store_epoch(sk_ledger_store(again));
+    ck_assert(sk_store_epoch_start(sk_ledger_store(again), epoch, &epoch_at));
+    struct sk_lease now = lease_after(again, LEN - (size_t)(tail - epoch_at));
+    ck_assert_uint_eq(now.lease.position, old.lease.position);
+    ck_assert_uint_eq(now.offset, old.offset);
+    ck_assert(is_good(again, &now));
+    ck_assert(!is_good(again, &old));
+    sk_ledger_quiet(again);
+    sk_ledger_close(again);
+    memory_vfs_free(cut);
+}
+END_TEST
+
 /* --- opened again ------------------------------------------------------------------------- */
 
 /* The broker drops the queues of a topic that it deletes. Killed before the next snapshot, it
@@ -238,7 +315,7 @@ START_TEST(a_restart_forgets_the_queues_of_deleted_topics)
 
     sk_ledger *again;
     struct sk_ledger_options options = {
-        .store = {.dir = "/d", .vfs = memory_vfs_door(killed), .manual = true}, .failed = failed};
+        .store = {.dir = "/d/store", .vfs = memory_vfs_door(killed), .manual = true}, .failed = failed};
     ck_assert(sk_ok(sk_ledger_open(&options, NULL, &again)));
     ck_assert_uint_eq(sk_state_topic_count(sk_turn_state(&(struct sk_turn){.ledger = again})), 1);
     ck_assert_uint_eq(sk_store_queue(sk_ledger_store(again), queue).max, 0);
@@ -263,6 +340,7 @@ static Suite *turn_suite(void)
     tcase_add_test(tc, a_batch_of_mixed_records_is_committed_whole);
     tcase_add_test(tc, a_replica_commits_nothing_whatever_handler_asks);
     tcase_add_test(tc, a_queue_that_is_written_to_all_the_time_is_seen);
+    tcase_add_test(tc, a_lease_is_not_named_twice_although_its_place_is);
     tcase_add_test(tc, a_restart_forgets_the_queues_of_deleted_topics);
     suite_add_tcase(suite, tc);
     return suite;
