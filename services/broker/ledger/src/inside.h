@@ -66,7 +66,7 @@ void sk_due_remove(struct sk_due_heap *heap, struct sk_poll_due *due);
 
 struct sk_polls {
     size_t most, most_per_key;
-    size_t count;
+    _Atomic size_t count; /* written under the lock, read without */
     struct sk_poll_topic *topics;
     struct sk_poll_key *keys;
     struct sk_poll_key *dirty; /* something happened that their polls were not told of yet */

@@ -99,9 +99,12 @@ void sk_turn_end(struct sk_turn *turn)
 
 /* --- waking ----------------------------------------------------------------------------------- */
 
+/* Where nobody waits, news can wait for the next turn, which makes it visible before it is asked.
+ * Whoever parks meanwhile looks here himself, at the end of his turn. */
 static bool has_work(sk_ledger *ledger)
 {
-    return atomic_load(&ledger->polls.any_dirty) ||
+    if (atomic_load(&ledger->polls.any_dirty)) return true;
+    return atomic_load(&ledger->polls.count) > 0 &&
            sk_news_first_end(&ledger->news) <= sk_promise_position(ledger->promise);
 }
 
