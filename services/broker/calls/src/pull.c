@@ -21,6 +21,7 @@ struct pull {
     uint64_t offset;  /* the next to look at */
     uint64_t visible; /* the end of what it may read, at the last look */
     size_t want, written;
+    struct sk_timer later; /* to go on with a long walk past what the filter does not want */
     bool cancelled; /* guarded by the ledger's lock */
 };
 
@@ -126,16 +127,25 @@ static bool may_match(const struct pull *p, uint32_t hash)
     return p->filter.everything;
 }
 
-/* From p->offset on; stops when there is enough, or the visible end is reached. */
+/* Retention took it, or it cannot be found any more: go on behind it, never back. */
+static void pass_over(struct pull *p, sk_store *store)
+{
+    uint64_t min = sk_store_queue(store, p->store_queue).min;
+    p->offset = p->offset < min ? min : p->offset + 1;
+}
+
+/* From p->offset on; stops when there is enough, when the visible end is reached, or when so many were
+ * passed over that others should have their turn. */
 static void read_messages(struct pull *p, uint64_t visible)
 {
+    enum { PASS_MOST = 16384 };
     sk_store *store = sk_ledger_store(p->calls->node->ledger);
-    while (p->offset < visible && p->written < p->want) {
+    uint64_t until = visible - p->offset > PASS_MOST ? p->offset + PASS_MOST : visible;
+    while (p->offset < until && p->written < p->want) {
         struct sk_index_entry entries[64];
         size_t left = visible - p->offset < 64 ? (size_t)(visible - p->offset) : 64;
         size_t count = sk_store_lookup(store, p->store_queue, p->offset, left, entries);
-        if (count == 0) p->offset = sk_store_queue(store, p->store_queue).min; /* retention */
-        if (count == 0 && p->offset >= visible) return;
+        if (count == 0) pass_over(p, store);
         for (size_t i = 0; i < count && p->written < p->want; i++) {
             if (may_match(p, entries[i].tag_hash)) {
                 deliver_one(p, &entries[i]);
@@ -158,6 +168,11 @@ static enum sk_poll_look look(struct sk_poll *poll, struct sk_turn *turn)
 static void try_now(struct pull *p);
 static void begin(struct pull *p);
 
+static void go_on(void *arg)
+{
+    try_now(arg);
+}
+
 /* sk_poll.answer */
 static void answer(struct sk_poll *poll, enum sk_poll_end end)
 {
@@ -171,12 +186,15 @@ static void answer(struct sk_poll *poll, enum sk_poll_end end)
         return;
     }
     read_messages(p, p->visible);
-    if (p->written == 0) {
+    if (p->written > 0) {
+        write_next_offset(p);
+        rpc_call_finish(p->call, RPC_OK, NULL);
+    } else if (p->offset < p->visible) {
+        p->later = (struct sk_timer){.fn = go_on, .arg = p};
+        sk_timer_set(p->calls->node->timers, &p->later, sk_mono_us(p->calls->node->clock));
+    } else {
         try_now(p);
-        return;
     }
-    write_next_offset(p);
-    rpc_call_finish(p->call, RPC_OK, NULL);
 }
 
 /* --- PullMessage: waiting -------------------------------------------------------------------- */
