@@ -47,7 +47,6 @@ static struct sk_status fold_load(void *owner, struct sk_slice snapshot)
 
 static struct sk_status fold_apply(void *owner, const struct sk_record *record)
 {
-    if (record->kind > SK_KIND_OWNER_MOST) return SK_SUCCESS; /* no fact of ours */
     return sk_ledger_fold(owner, record);
 }
 

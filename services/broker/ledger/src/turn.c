@@ -116,8 +116,8 @@ static void wake_some(sk_ledger *ledger)
     sk_turn_begin(&turn, ledger);
     sk_polls_look(&turn, &ready);
     sk_turn_leave(&turn);
-    if (turn.appended) sk_store_publish(ledger->store);
     sk_polls_answer(ready);
+    sk_turn_end(&turn); /* comes back to sk_ledger_wake, which is under way */
 }
 
 /* A woken call may take turns of its own, and their ends come back to here: the outermost does the
