@@ -73,9 +73,11 @@ bool sk_index_save_page(sk_index *index, struct sk_buffer *out, size_t most);
 void sk_index_save_end(sk_index *index);
 /* Open files for reading only: for verify. Before load. */
 void sk_index_set_read_only(sk_index *index);
-/* Files for records below `begin` need not be there any more.
+/* The table that was begun at `position`. Files for records below `begin` need not be there any
+ * more. SK_CORRUPT: no save at that position can have said this.
  * SK_NOT_FOUND: another file that the table names is missing or damaged: rebuild. */
-SK_CHECKED struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t begin);
+SK_CHECKED struct sk_status sk_index_load(sk_index *index, struct sk_slice table,
+                                          uint64_t position, uint64_t begin);
 /* Forget everything but the queues' next offsets, which a log cut short by retention does not
  * tell. */
 void sk_index_clear(sk_index *index);

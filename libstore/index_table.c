@@ -181,7 +181,13 @@ void sk_index_save_end(sk_index *index)
 
 /* --- load ----------------------------------------------------------------------------------- */
 
-static bool load_extents(struct sk_reader *r, struct queue *q, uint32_t count)
+/* What it says together with the one before it: a later save counts on it. */
+static bool can_follow(const struct extent *last, const struct extent *e)
+{
+    return !last || (e->first == last->first + last->count && e->segment >= last->segment);
+}
+
+static bool load_extents(struct sk_reader *r, struct queue *q, uint32_t count, uint64_t *past)
 {
     for (uint32_t i = 0; i < count && !r->failed; i++) {
         struct extent e = {.first = sk_read_u64(r)};
@@ -190,51 +196,59 @@ static bool load_extents(struct sk_reader *r, struct queue *q, uint32_t count)
         e.count = e.written = sk_read_u16(r);
         e.room = sk_read_u16(r);
         const struct extent *last = q->count ? &q->extents[q->count - 1] : NULL;
-        if (r->failed || (last && e.first != last->first + last->count) || e.count == 0 ||
-            e.count > e.room || e.room > SK_EXTENT_MOST)
+        if (r->failed || !can_follow(last, &e) || e.count == 0 || e.count > e.room ||
+            e.room > SK_EXTENT_MOST)
             return false;
+        if (e.segment >= *past) *past = (uint64_t)e.segment + 1;
         sk_index_push_extent(q, e);
     }
     return !r->failed;
 }
 
-/* A piece; *open: the queue that must come next, UINT32_MAX: any above *last. */
-static bool load_piece(sk_index *index, struct sk_reader *r, uint32_t *last, bool *open)
+struct load {
+    uint32_t queue; /* of the piece before; UINT32_MAX: none */
+    bool open;      /* more pieces of it must come */
+    uint64_t past;  /* the last segment that an extent lies in */
+};
+
+static bool load_piece(sk_index *index, struct sk_reader *r, struct load *load)
 {
     uint32_t number = sk_read_u32(r);
     uint64_t next = sk_read_u64(r);
     uint32_t extents = sk_read_u32(r);
-    if (r->failed || (*open ? number != *last : *last != UINT32_MAX && number <= *last))
-        return false;
+    bool next_one = load->queue == UINT32_MAX || number > load->queue;
+    if (r->failed || (load->open ? number != load->queue : !next_one)) return false;
     struct queue *q = sk_index_make_queue(index, number);
     if (!q) return false;
     q->next = next;
-    *last = number;
-    *open = extents & MORE_PIECES;
-    if (!load_extents(r, q, extents & ~MORE_PIECES)) return false;
+    load->queue = number;
+    load->open = extents & MORE_PIECES;
+    if (!load_extents(r, q, extents & ~MORE_PIECES, &load->past)) return false;
     const struct extent *e = q->count ? &q->extents[q->count - 1] : NULL;
-    return *open || !e || e->first + e->count == next;
+    return load->open || !e || e->first + e->count == next;
 }
 
-static bool load_files(sk_index *index, struct sk_reader *r)
+static bool load_files(sk_index *index, struct sk_reader *r, const struct load *load,
+                       uint64_t position)
 {
     uint32_t first = sk_read_u32(r), files = sk_read_u32(r);
+    uint64_t end = (uint64_t)first + files;
     if (r->failed || files > sk_reader_left(r) / sizeof(uint32_t)) return false;
+    if (load->past > end || end > position / index->segment_bytes + 1) return false;
     index->first_segment = first;
     for (uint32_t i = 0; i < files; i++)
         sk_index_make_file(index, first + i)->units = sk_read_u32(r);
     return sk_reader_left(r) == 0;
 }
 
-static bool load_table(sk_index *index, struct sk_reader *r)
+static bool load_table(sk_index *index, struct sk_reader *r, uint64_t position)
 {
     if (sk_read_u32(r) != TABLE_VERSION) return false;
-    uint32_t last = UINT32_MAX;
-    bool open = false;
+    struct load load = {.queue = UINT32_MAX};
     uint8_t piece;
     while ((piece = sk_read_u8(r)) == PIECE_QUEUE && !r->failed)
-        if (!load_piece(index, r, &last, &open)) return false;
-    return !r->failed && piece == PIECE_END && !open && load_files(index, r);
+        if (!load_piece(index, r, &load)) return false;
+    return !r->failed && piece == PIECE_END && !load.open && load_files(index, r, &load, position);
 }
 
 void sk_index_set_read_only(sk_index *index)
@@ -242,11 +256,12 @@ void sk_index_set_read_only(sk_index *index)
     index->read_only = true;
 }
 
-struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t begin)
+struct sk_status sk_index_load(sk_index *index, struct sk_slice table, uint64_t position,
+                               uint64_t begin)
 {
     struct sk_reader r = sk_reader_of(table);
     sk_mutex_lock(&index->lock);
-    bool read = load_table(index, &r);
+    bool read = load_table(index, &r, position);
     sk_mutex_unlock(&index->lock);
     if (!read) return sk_error(SK_CORRUPT, "the table of the queue index cannot be read");
     return sk_index_open_files(index, (uint32_t)(begin / index->segment_bytes));

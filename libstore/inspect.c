@@ -144,7 +144,7 @@ static void adopt_tables(struct inspection *in, const char *file, const struct s
         tell(in, true, file, in->snapshot, "%s", sk_status_text(&s));
         return;
     }
-    s = sk_index_load(in->index, sk_read_bytes(&rest, sk_reader_left(&rest)),
+    s = sk_index_load(in->index, sk_read_bytes(&rest, sk_reader_left(&rest)), in->snapshot,
                       sk_commitlog_begin(&in->log));
     if (sk_ok(s)) return;
     tell(in, true, in->paths.index, 0, "%s (the next opening rebuilds it from the log)",

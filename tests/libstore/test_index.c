@@ -202,7 +202,7 @@ START_TEST(a_hundred_thousand_quiet_queues_are_cheap)
     sk_index_save_end(index);
     sk_index_free(index);
     index = sk_index_new(vfs, DIR, 1, 1 << 30);
-    ck_ok(sk_index_load(index, sk_buffer_slice(&table), 0));
+    ck_ok(sk_index_load(index, sk_buffer_slice(&table), position, 0));
     sk_buffer_done(&table);
     for (uint32_t q = 0; q < QUEUES; q += 7) {
         struct sk_index_entry e[EACH + 1];
@@ -275,7 +275,8 @@ START_TEST(a_table_speaks_of_what_was_there_when_it_was_begun)
 
     size_t then = g.count, pages = 0;
     struct sk_buffer table = {0};
-    sk_index_save_begin(g.index, g.position);
+    uint64_t then_position = g.position;
+    sk_index_save_begin(g.index, then_position);
     bool more = true;
     while (more) {
         grow_by(&g, _i % 3 == 0 ? 1 : 23);
@@ -293,10 +294,59 @@ START_TEST(a_table_speaks_of_what_was_there_when_it_was_begun)
     sk_index_free(g.index);
 
     sk_index *loaded = sk_index_new(vfs, DIR, 1, TABLE_SEGMENT);
-    ck_ok(sk_index_load(loaded, sk_buffer_slice(&table), 0));
+    ck_ok(sk_index_load(loaded, sk_buffer_slice(&table), then_position, 0));
     check_table(&g, then, loaded);
     sk_index_free(loaded);
     sk_buffer_done(&table);
+    memory_vfs_free(disk);
+}
+END_TEST
+
+/* Two extents of one queue in a table of their own: in segments 0 and 1 of 64 KiB. */
+static void put_table(struct sk_buffer *out, uint32_t first_segment, uint32_t second_segment)
+{
+    sk_buffer_put_u32(out, 2);
+    sk_buffer_put_u8(out, 1);
+    sk_buffer_put_u32(out, 0);  /* queue */
+    sk_buffer_put_u64(out, 16); /* next offset */
+    sk_buffer_put_u32(out, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        sk_buffer_put_u64(out, i * 8);
+        sk_buffer_put_u32(out, i ? second_segment : first_segment);
+        sk_buffer_put_u32(out, 0);
+        sk_buffer_put_u16(out, 8);
+        sk_buffer_put_u16(out, 8);
+    }
+    sk_buffer_put_u8(out, 0);
+    sk_buffer_put_u32(out, 0); /* the first of so many files, */
+    sk_buffer_put_u32(out, 2);
+    sk_buffer_put_u32(out, 1); /* a unit in each */
+    sk_buffer_put_u32(out, 1);
+}
+
+/* Fuzzing forged a segment with a good checksum: it was loaded, and the next snapshot, whose table
+ * then made no sense, was written and refused. */
+START_TEST(a_table_that_no_save_can_have_written_is_not_loaded)
+{
+    static const struct {
+        uint32_t first, second;
+        enum sk_code code;
+    } rows[] = {
+        {0, 1, SK_NOT_FOUND}, /* makes sense; the files are not there */
+        {1, 1, SK_NOT_FOUND}, {1, 0, SK_CORRUPT},
+        {9, 1, SK_CORRUPT},   {0, 2, SK_CORRUPT}, /* a file that it does not name */
+    };
+    struct memory_vfs *disk = memory_vfs_new();
+    ck_assert_int_eq(memory_vfs_door(disk)->mkdir(memory_vfs_door(disk), DIR), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sk_buffer table = {0};
+        put_table(&table, rows[i].first, rows[i].second);
+        sk_index *index = sk_index_new(memory_vfs_door(disk), DIR, 1, TABLE_SEGMENT);
+        struct sk_status s = sk_index_load(index, sk_buffer_slice(&table), 2 * TABLE_SEGMENT, 0);
+        ck_assert_msg(s.code == rows[i].code, "row %zu: %s", i, sk_status_text(&s));
+        sk_index_free(index);
+        sk_buffer_done(&table);
+    }
     memory_vfs_free(disk);
 }
 END_TEST
@@ -311,6 +361,7 @@ static Suite *index_suite(void)
     tcase_add_test(tc, a_rotten_entry_is_found_in_the_log_and_repaired);
     tcase_add_test(tc, dropped_queues_are_forgotten);
     tcase_add_loop_test(tc, a_table_speaks_of_what_was_there_when_it_was_begun, 0, 12);
+    tcase_add_test(tc, a_table_that_no_save_can_have_written_is_not_loaded);
     tcase_add_test(tc, a_hundred_thousand_quiet_queues_are_cheap);
     suite_add_tcase(suite, tc);
     return suite;
