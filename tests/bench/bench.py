@@ -2,7 +2,7 @@
 """Skua against a bare gRPC echo, and against its own targets, in one run on one machine.
 
     bench.py BIN_DIR [--only GROUP,…] [--repetitions 5] [--seconds 3] [--pin] [--peers JARS]
-             [-o json] [--json FILE] [--hold COMMAND]
+             [-o json] [--json FILE] [--hold COMMAND] [--against BIN_DIR]
 
 scripts/bench.sh builds and calls it. The echo (bench-echo) is the C core alone: what it does is the
 ceiling of any broker on gRPC. The same load generator sends the same bytes, what an official
@@ -12,6 +12,8 @@ all of them. Rates are messages per second; CPU is the server's user + system ti
 spread is shown.
 
 Groups: send, batch, receive, latency, topics, backlog, start, idle (default: all).
+--against measures the servers of another build, as of the commit before, beside ours: turn by
+turn within each repetition, so that one table has what of the rate is left and what more it costs.
 --pin ties servers to core 0 and load generators to core 1. --peers measures Apache RocketMQ, whose
 jars are in JARS, in the groups send, batch, receive and latency. --hold is for machines where
 others work: the command is run for each repetition and each warm-up, which begins when it prints a
@@ -32,6 +34,7 @@ import groups  # noqa: E402
 import machine  # noqa: E402
 import report  # noqa: E402
 from cluster import Cluster  # noqa: E402
+from servers import BEFORE  # noqa: E402
 
 TIMEOUT_S = 600
 HEADERS = ("x-mq-client-id=bench", "x-mq-language=CPP", "x-mq-client-version=5.0.8",
@@ -46,7 +49,8 @@ class Bench:
         self.repetitions, self.seconds, self.jars = args.repetitions, args.seconds, args.peers
         self.server_prefix = ["taskset", "-c", "0"] if args.pin else []
         self.client_prefix = ["taskset", "-c", "1"] if args.pin else []
-        self.hold = args.hold
+        self.hold, self.against = args.hold, args.against
+        self.clusters = {}
         self.samples = {}
         self.requests = {}
 
@@ -123,6 +127,15 @@ class Bench:
             with self.alone():
                 yield n
 
+    @contextlib.contextmanager
+    def running(self):
+        """Room for servers of each build: names end in the key of self.clusters."""
+        builds = {"": self.bin} | ({BEFORE: self.against} if self.against else {})
+        with contextlib.ExitStack() as stack:
+            self.clusters = {name: stack.enter_context(Cluster(folder, self.folder, self.server_prefix))
+                             for name, folder in builds.items()}
+            yield
+
     def median(self, load, name, key):
         values = [s[key] for s in self.samples.get((load, name), []) if s.get(key) is not None]
         return statistics.median(values) if values else None
@@ -141,6 +154,7 @@ def arguments():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--folder", help="where the data goes (default: the temporary folder)")
     parser.add_argument("--hold", metavar="COMMAND")
+    parser.add_argument("--against", metavar="BIN_DIR")
     args = parser.parse_args()
     args.only = args.only.split(",")
     unknown = set(args.only) - set(groups.GROUPS)
@@ -155,7 +169,7 @@ def run_group(bench, name):
     (bench.folder / name).mkdir()
     bench.folder = bench.folder / name
     try:
-        with Cluster(bench.bin, bench.folder, bench.server_prefix) as bench.cluster:
+        with bench.running():
             groups.GROUPS[name](bench)
     except Exception:
         traceback.print_exc()

@@ -27,9 +27,8 @@ IDLE = "idle"
 def servers(bench, ceiling=None, sync=True):
     """The ceiling (Echo or Relay), Skua and the peers, warmed."""
     found = [ceiling(bench)] if ceiling else []
-    found.append(Skua(bench, "async", "async"))
-    if sync:
-        found.append(Skua(bench, "sync", "sync"))
+    for flush in ("async", "sync") if sync else ("async",):
+        found += [Skua(bench, flush, flush, build) for build in bench.clusters]
     warm_log(bench, *[server for server in found if isinstance(server, Skua)])
     peers = []
     try:
@@ -65,6 +64,11 @@ def warm_jvm(bench, server):
         print(f"(warm-up of {server.name}: {error})", file=sys.stderr)
 
 
+def in_turn(found, n):
+    """Who comes first is another one in each repetition."""
+    return found if n % 2 == 0 else found[::-1]
+
+
 @contextlib.contextmanager
 def turn(server):
     server.resume()
@@ -80,10 +84,10 @@ def turn(server):
 def measure_sends(bench, loads):
     """loads: (name, messages in a request, requests in flight)"""
     with servers(bench, Echo) as found:
-        for _ in bench.turns():
+        for n in bench.turns():
             for name, batch, in_flight in loads:
                 request = bench.request("send", "bench", batch, 1024)
-                for server in found:
+                for server in in_turn(found, n):
                     with turn(server):
                         got = bench.load(server, request, "--in-flight", in_flight,
                                          "--seconds", bench.seconds, "--warmup", WARMUP_S)
@@ -124,7 +128,7 @@ def receive(bench):
     with servers(bench, Echo, sync=False) as found:
         for n in bench.turns():
             bench.sample(RECEIVE, found[0], bench.stream(found[0], 320_000))
-            for server in found[1:]:
+            for server in in_turn(found[1:], n):
                 count = 400_000 if isinstance(server, Skua) else 60_000
                 for name, acks in ((RECEIVE_ACK, True), (RECEIVE, False)):
                     if not acks and not isinstance(server, Skua):
@@ -145,8 +149,8 @@ def latency(bench):
                 topic = server.topic("latency", 0)
                 fill(bench, server, topic, 1)
                 consume_from_the_end(bench, server, topic)
-        for _ in bench.turns():
-            for server in found:
+        for n in bench.turns():
+            for server in in_turn(found, n):
                 topic = server.topic("latency", 0)
                 for name, rate in ((LATENCY_1K, 1000), (LATENCY, 10000)):
                     if rate > 1000 and not isinstance(server, (Relay, Skua)):
@@ -162,44 +166,56 @@ def latency(bench):
 
 
 def topics(bench):
-    """Two brokers: one has a topic, the other ten thousand; sends go to all of them in turn."""
+    """Two brokers of a build: one has a topic, the other ten thousand; sends go to all of them in
+    turn."""
     request = bench.request("send", "topic-00000", 1, 1024)
-    loads = [(TOPICS_1, Skua(bench, "topics-1", "async"), 1),
-             (TOPICS_10K, Skua(bench, "topics-10k", "async"), 10_000)]
+    loads = [(name, Skua(bench, f"topics-{count}", "async", build), count)
+             for name, count in ((TOPICS_1, 1), (TOPICS_10K, 10_000)) for build in bench.clusters]
     warm_log(bench, *[server for _, server, _ in loads])
     for name, server, count in loads:
         bench.load(server, request, "--topics", count, "--calls", 12_000, "--warmup", 0)
-        server.name = "async"
-        bench.keep(name, "memory", own_mib=machine.anonymous_mib(server.pid))
-    for _ in bench.turns():
-        for name, server, count in loads:
+        server.name = "async" + server.build
+        bench.keep(name, "memory" + server.build, own_mib=machine.anonymous_mib(server.pid))
+    for n in bench.turns():
+        for name, server, count in in_turn(loads, n):
             got = bench.load(server, request, "--topics", count, "--seconds", bench.seconds,
                              "--warmup", WARMUP_S)
             bench.sample(name, server, got)
 
 
 def backlog(bench, count=10_000_000):
-    """Two brokers: one is empty, the other holds ten million small messages that nobody took."""
-    loads = [(BACKLOG_0, Skua(bench, "backlog-0", "async")),
-             (BACKLOG_10M, Skua(bench, "backlog-10m", "async"))]
+    """Two brokers of a build: one is empty, the other holds ten million small messages that nobody
+    took."""
+    loads = [(name, Skua(bench, file, "async", build))
+             for name, file in ((BACKLOG_0, "backlog-0"), (BACKLOG_10M, "backlog-10m"))
+             for build in bench.clusters]
     for name, server in loads:
-        server.name = "async"
+        server.name = "async" + server.build
         bench.load(server, bench.request("send", "bench", 1, 1024), "--calls", 1, "--warmup", 0)
-    warm_log(bench, loads[0][1])
-    full = loads[1][1]
+    warm_log(bench, *[server for name, server in loads if name == BACKLOG_0])
+    full = [server for name, server in loads if name == BACKLOG_10M]
     for _ in range(10):
-        fill(bench, full, "backlog", count // 10, body_bytes=16)
-    bench.keep(BACKLOG_10M, "memory before", own_mib=machine.anonymous_mib(full.pid))
-    for _ in bench.turns():
-        for name, server in loads:
+        for server in full:
+            fill(bench, server, "backlog", count // 10, body_bytes=16)
+    keep_backlog_memory(bench, full, "memory, loaded")
+    for n in bench.turns():
+        for name, server in in_turn(loads, n):
             got = bench.load(server, bench.request("send", "bench", 1, 1024),
                              "--seconds", bench.seconds, "--warmup", WARMUP_S)
             bench.sample(name, server, got)
-    bench.keep(BACKLOG_10M, "memory after", own_mib=machine.anonymous_mib(full.pid))
-    full.stop()
+    keep_backlog_memory(bench, full, "memory, after sends")
+    for server in full:
+        server.stop()
     for n in bench.turns():
-        first_ack(bench, START_BACKLOG_KILLED if n else START_BACKLOG, full, "--kill")
-    full.server.start()
+        for server in in_turn(full, n):
+            first_ack(bench, START_BACKLOG_KILLED if n else START_BACKLOG, server, "--kill")
+    for server in full:
+        server.server.start()
+
+
+def keep_backlog_memory(bench, full, name):
+    for server in full:
+        bench.keep(BACKLOG_10M, name + server.build, own_mib=machine.anonymous_mib(server.pid))
 
 
 # --- start and rest -------------------------------------------------------------------------------
@@ -210,30 +226,37 @@ def first_ack(bench, name, skua, *words):
     command = skua.server.command
     got = bench.tool("first", skua.listen, None, "--request", bench.request("send", "bench", 1, 1024),
                      *words, "--", *command)
-    bench.keep(name, "async", first_ack_ms=got["first_ack_ms"], listens_ms=got["listens_ms"])
+    bench.keep(name, "async" + skua.build, first_ack_ms=got["first_ack_ms"], listens_ms=got["listens_ms"])
 
 
 def start(bench):
-    skua = Skua(bench, "start", "async")
-    data = bench.folder / "start"
-    for _ in bench.turns():
-        if skua.server.alive:
-            skua.stop()
-        shutil.rmtree(data)
-        first_ack(bench, START_EMPTY, skua)
-        skua.server.start()
-        bench.load(skua, bench.request("send", "bench", 1, 1024), "--calls", 10_000, "--warmup", 0)
+    found = [Skua(bench, "start", "async", build) for build in bench.clusters]
+    for n in bench.turns():
+        for skua in in_turn(found, n):
+            start_thrice(bench, skua)
+
+
+def start_thrice(bench, skua):
+    if skua.server.alive:
         skua.stop()
-        first_ack(bench, START_SMALL, skua)
-        skua.server.start()
-        bench.load(skua, bench.request("send", "bench", 1, 1024), "--seconds", 2, "--warmup", 0)
-        skua.server.kill()
-        first_ack(bench, START_KILLED, skua)
+    shutil.rmtree(skua.folder)
+    first_ack(bench, START_EMPTY, skua)
+    skua.server.start()
+    bench.load(skua, bench.request("send", "bench", 1, 1024), "--calls", 10_000, "--warmup", 0)
+    skua.stop()
+    first_ack(bench, START_SMALL, skua)
+    skua.server.start()
+    bench.load(skua, bench.request("send", "bench", 1, 1024), "--seconds", 2, "--warmup", 0)
+    skua.server.kill()
+    first_ack(bench, START_KILLED, skua)
 
 
 def idle(bench):
     """A name server and a broker of its own, as in a cluster."""
-    found = {"name server": bench.cluster.namesrv("namesrv"), "broker": bench.cluster.broker("broker")}
+    found = {}
+    for build, cluster in bench.clusters.items():
+        found |= {"name server" + build: cluster.namesrv("namesrv" + build.strip()),
+                  "broker" + build: cluster.broker("broker" + build.strip())}
     time.sleep(2)
     for _ in bench.turns():
         for name, server in found.items():

@@ -3,6 +3,7 @@ import statistics
 
 import groups as g
 import machine
+from servers import BEFORE
 
 # (number of digits, key, heading)
 COLUMNS = ((0, "p50_us", "p50 µs"), (0, "p99_us", "p99 µs"), (0, "p999_us", "p99.9 µs"),
@@ -118,6 +119,28 @@ def print_others(bench):
               f"({min(values):.1f} .. {max(values):.1f}) |")
 
 
+def print_against(bench):
+    """What --against asks: our share of the rate of the build before, and our cost by its. Above 1
+    is better in the first column, worse in the others. Medians of pairs that stand close in time."""
+    heads = (("rate", "rate"), ("cpu_us", "server CPU"), ("p50_us", "p50"), ("p99_us", "p99"),
+             ("first_ack_ms", "first ack"), ("own_mib", "own memory"))
+    lines = []
+    for (load, name), ours in bench.samples.items():
+        before = bench.samples.get((load, name + BEFORE), [])
+        if not before:
+            continue
+        cells = []
+        for key, _ in heads:
+            found = sorted(a[key] / b[key] for a, b in zip(ours, before) if a.get(key) and b.get(key))
+            cells.append(f"{statistics.median(found):.3f} ({found[0]:.2f} .. {found[-1]:.2f})"
+                         if found else "")
+        lines.append("| " + " | ".join([load, name, *cells]) + " |")
+    if lines:
+        print("\n| by the build before: | server |", " | ".join(head for _, head in heads), "|")
+        print("|---|---|" + "---|" * len(heads))
+        print("\n".join(lines))
+
+
 SERVERS = (("sync", "Skua, on disk before the answer"), ("async", "Skua, in the page cache"),
            ("rocketmq sync", "RocketMQ 5.5, on disk before the answer"),
            ("rocketmq async", "RocketMQ 5.5, in the page cache"))
@@ -146,6 +169,7 @@ def print_text(bench, facts):
     print_rates(bench)
     print_others(bench)
     print_comparison(bench)
+    print_against(bench)
     found = checks(bench)
     if found:
         print("\n| target | | measured | |\n|---|---|---|---|")

@@ -12,6 +12,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part)
 from apache.apache import Apache  # noqa: E402
 from cluster import spawn  # noqa: E402
 
+BEFORE = " before"  # what the names of servers of --against end in
 SEND = "/apache.rocketmq.v2.MessagingService/SendMessage"
 
 
@@ -48,11 +49,13 @@ class Skua:
     """`skua dev`: a name server and a broker in one process, everything default but the flush."""
     method, settings = SEND, False
 
-    def __init__(self, bench, name, flush):
-        self.name, self.bench = name, bench
+    def __init__(self, bench, name, flush, build=""):
+        """build: of those that bench.clusters has."""
+        self.name, self.bench, self.build = name + build, bench, build
+        self.folder = bench.folder / self.name.replace(" ", "-")
         self.words = ["dev", "--listen", "127.0.0.1:0", "--listen-tls", "off",
-                      "--data", bench.folder / name, "--flush", flush]
-        self.server = bench.cluster.start(name, "skua", *self.words)
+                      "--data", self.folder, "--flush", flush]
+        self.server = bench.clusters[build].start(self.folder.name, "skua", *self.words)
 
     @property
     def listen(self):
