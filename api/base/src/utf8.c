@@ -32,6 +32,8 @@ static size_t char_len(const uint8_t *p, size_t left)
 bool sk_utf8_is_text(struct sk_slice bytes)
 {
     const uint8_t *p = bytes.data, *end = bytes.data + bytes.len;
+    /* The last eight bytes at once, whatever of them was seen before. */
+    if (bytes.len >= 8 && is_ascii8(end - 8)) end -= bytes.len % 8;
     while (p < end) {
         size_t len = end - p >= 8 && is_ascii8(p) ? 8 : char_len(p, (size_t)(end - p));
         if (len == 0) return false;

@@ -97,6 +97,19 @@ START_TEST(text_is_utf8_without_a_nul)
         {"\xe2\x82", 2, false},
         {"\xff\xfe", 2, false},
         {"\xc3(", 2, false},
+        {"\xc3\xa9"
+         "12345678",
+         10, true}, /* the last eight are ASCII, what is before them counts */
+        {"\xe2\x82"
+         "12345678",
+         10, false},
+        {"a\0b"
+         "12345678",
+         11, false},
+        {"123"
+         "12345\xc3\xa9"
+         "7",
+         11, true},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         ck_assert_msg(sk_utf8_is_text(sk_slice_of(table[i].bytes, table[i].len)) == table[i].text,

@@ -25,20 +25,25 @@ _Static_assert((FIXED + SK_RECEIPT_BROKER_MAX + 2) / 3 * 4 <= SK_RECEIPT_TEXT_MA
 
 static const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static char *put_digits(char *out, uint32_t bits, int count)
+/* One handle is written for each message that goes out and read for each acknowledgement: whole
+ * groups of three bytes, four digits, are done without a loop inside. */
+static char *put_group(char *out, uint32_t bits)
 {
-    for (int shift = 18; count > 0; shift -= 6, count--) *out++ = ALPHABET[bits >> shift & 63];
-    return out;
+    out[0] = ALPHABET[bits >> 18];
+    out[1] = ALPHABET[bits >> 12 & 63];
+    out[2] = ALPHABET[bits >> 6 & 63];
+    out[3] = ALPHABET[bits & 63];
+    return out + 4;
 }
 
 static size_t to_base64(const uint8_t *bytes, size_t len, char *out)
 {
     char *p = out;
     for (; len >= 3; bytes += 3, len -= 3)
-        p = put_digits(p, (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2], 4);
-    if (len == 2) p = put_digits(p, (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8, 3);
-    if (len == 1) p = put_digits(p, (uint32_t)bytes[0] << 16, 2);
-    return (size_t)(p - out);
+        p = put_group(p, (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2]);
+    if (len == 0) return (size_t)(p - out);
+    put_group(p, (uint32_t)bytes[0] << 16 | (len == 2 ? (uint32_t)bytes[1] << 8 : 0));
+    return (size_t)(p - out) + len + 1;
 }
 
 /* One more than the digit's value; 0: no digit. */
@@ -53,16 +58,20 @@ static const uint8_t DIGIT[256] = {
     ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
 };
 
-/* Up to four digits, left-aligned in 24 bits; UINT32_MAX: one of them is none. */
-static uint32_t get_digits(const uint8_t *text, size_t count)
+/* Four digits as 24 bits; above them, if one is none. */
+static uint32_t get_group(const uint8_t text[4])
 {
-    uint32_t bits = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t digit = DIGIT[text[i]];
-        if (!digit) return UINT32_MAX;
-        bits |= (digit - 1) << (18 - 6 * i);
-    }
-    return bits;
+    uint32_t a = DIGIT[text[0]] - 1u, b = DIGIT[text[1]] - 1u, c = DIGIT[text[2]] - 1u,
+             d = DIGIT[text[3]] - 1u;
+    return (a | b | c | d) > 63 ? UINT32_MAX : a << 18 | b << 12 | c << 6 | d;
+}
+
+/* The last group, of fewer: 'A' is the digit of value 0. */
+static uint32_t get_rest(const uint8_t *text, size_t digits)
+{
+    uint8_t group[4] = {'A', 'A', 'A', 'A'};
+    memcpy(group, text, digits);
+    return get_group(group);
 }
 
 /* SIZE_MAX when it is not base64url as to_base64 writes it: no digit, a digit too few, or bits that
@@ -70,13 +79,19 @@ static uint32_t get_digits(const uint8_t *text, size_t count)
 static size_t from_base64(struct sk_slice text, uint8_t *out)
 {
     uint8_t *p = out;
-    for (size_t at = 0; at < text.len; at += 4) {
-        size_t digits = text.len - at < 4 ? text.len - at : 4;
-        uint32_t bits = get_digits(text.data + at, digits);
-        if (bits == UINT32_MAX || digits == 1) return SIZE_MAX;
-        for (size_t i = 0; i < digits - 1; i++) *p++ = (uint8_t)(bits >> (16 - 8 * i));
-        if (bits & (0xffffffu >> (8 * (digits - 1)))) return SIZE_MAX;
+    size_t at = 0, rest = text.len % 4;
+    for (; at + 4 <= text.len; at += 4, p += 3) {
+        uint32_t bits = get_group(text.data + at);
+        if (bits == UINT32_MAX) return SIZE_MAX;
+        p[0] = (uint8_t)(bits >> 16);
+        p[1] = (uint8_t)(bits >> 8);
+        p[2] = (uint8_t)bits;
     }
+    if (rest == 0) return (size_t)(p - out);
+    uint32_t bits = get_rest(text.data + at, rest);
+    if (bits == UINT32_MAX || rest == 1 || (bits & (0xffffffu >> (8 * (rest - 1)))))
+        return SIZE_MAX;
+    for (size_t i = 0; i < rest - 1; i++) *p++ = (uint8_t)(bits >> (16 - 8 * i));
     return (size_t)(p - out);
 }
 
