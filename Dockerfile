@@ -16,7 +16,7 @@ RUN cmake --preset release && cmake --build --preset release \
 FROM debian:12-slim
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
-      libprotobuf-c1 libssl3 libyaml-0-2 libjansson4 libsmartcols1 libisal2 libstdc++6 zlib1g \
+      libprotobuf-c1 libssl3 libyaml-0-2 libjansson4 libsmartcols1 libisal2 libmimalloc2.0 libstdc++6 zlib1g \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --user-group --home-dir /data --create-home skua
 COPY --from=build /src/build/release/bin/skua /src/build/release/bin/skua-namesrv \

@@ -38,6 +38,15 @@ else()
   target_link_libraries(skua_grpc INTERFACE ${GRPC_LIBRARY} ${GPR_LIBRARY})
 endif()
 
+# Takes malloc's place in the programs. Sanitizers bring an allocator of their own, and libskua.so leaves
+# the choice to the application. (Before link-time optimisation nothing seems to need it.)
+option(SKUA_MIMALLOC "Link mimalloc into the programs" ${SKUA_RELEASE})
+add_library(skua_allocator INTERFACE)
+if(SKUA_MIMALLOC AND NOT SKUA_SANITIZE)
+  find_library(MIMALLOC_LIBRARY mimalloc REQUIRED)
+  target_link_libraries(skua_allocator INTERFACE -Wl,--no-as-needed ${MIMALLOC_LIBRARY} -Wl,--as-needed)
+endif()
+
 if(SKUA_TESTS)
   pkg_check_modules(CHECK REQUIRED IMPORTED_TARGET check)
 endif()

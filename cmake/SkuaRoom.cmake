@@ -19,7 +19,7 @@ function(skua_program name)
   add_executable(${name} ${PROGRAM_SOURCES})
   target_compile_options(${name} PRIVATE ${SKUA_WARNINGS})
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(${name} PRIVATE ${PROGRAM_DEPENDS} Threads::Threads)
+  target_link_libraries(${name} PRIVATE skua_allocator ${PROGRAM_DEPENDS} Threads::Threads)
 endfunction()
 
 # skua_sanitized_test(NAME): the test, and every process that it starts, ends at the first report of

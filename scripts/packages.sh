@@ -6,7 +6,7 @@
 build_packages=(
     gcc cmake ninja-build pkg-config ccache
     libgrpc-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libprotobuf-dev libprotoc-dev
-    libssl-dev libyaml-dev libjansson-dev libsmartcols-dev libisal-dev uthash-dev
+    libssl-dev libyaml-dev libjansson-dev libsmartcols-dev libisal-dev uthash-dev libmimalloc-dev
 )
 
 # To test, beyond that: a second compiler, the fuzzer's runtime, and the official clients' languages.

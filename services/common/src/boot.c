@@ -39,7 +39,8 @@ void sk_signals_block(void)
 
 /* --- memory --------------------------------------------------------------------------------- */
 
-/* glibc gives free memory at the end of a heap back to the system from 128 KiB on, and maps blocks
+/* For builds whose malloc is glibc's: those with mimalloc (docs/dependencies.md) do not notice.
+ * glibc gives free memory at the end of a heap back to the system from 128 KiB on, and maps blocks
  * of that size one by one: a load of batches then faults in the same pages at each request. With
  * eight arenas a core, memory would also grow with the threads. */
 void sk_memory_tune(void)
