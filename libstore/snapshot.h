@@ -18,6 +18,7 @@ struct sk_snapshot_writer {
     char path[SK_DISK_PATH], tmp[SK_DISK_PATH + 4];
     int fd;
     uint64_t bytes;        /* of the body, so far */
+    uint64_t written_out;  /* of the file, told to the disk */
     uint32_t sum;          /* of its last block, so far */
     struct sk_buffer sums; /* of the blocks before */
 };

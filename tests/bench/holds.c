@@ -7,12 +7,14 @@
  * No RPC: a sender commits one message of 1 KiB in a turn, waits until it is promised (sync flush),
  * and goes on; that is one latency. A hold is the CPU time of its thread from begin to leave. Rows
  * are run one after the other on one ledger in DIR, which must not exist; it needs 3 GiB. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/thread.h"
@@ -25,6 +27,7 @@ static sk_ledger *ledger;
 static uint32_t *all_queues, queue_count; /* the store's numbers */
 static uint32_t group, backlog_topic, backlog_queue;
 static atomic_bool over;
+static char plain_path[4096];
 
 static uint64_t now_us(void)
 {
@@ -194,6 +197,30 @@ static uint64_t snapshot(void)
     return 1;
 }
 
+/* What a machine without us does to a send: both cores busy, and no lock but the sender's. */
+static uint64_t spin(void)
+{
+    for (uint64_t end = now_us() + 1000; now_us() < end;) {
+    }
+    return 1;
+}
+
+/* And with a disk that somebody else writes to: as many bytes as a snapshot of a million queues. */
+static uint64_t write_plain_file(void)
+{
+    enum { MIB = 1 << 20, SNAPSHOT_MIB = 50 };
+    static char mib[MIB];
+    int fd = open(plain_path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    bool written = fd >= 0;
+    for (int i = 0; i < SNAPSHOT_MIB && written; i++) {
+        memset(mib, i, sizeof mib);
+        written = write(fd, mib, sizeof mib) == (ssize_t)sizeof mib;
+    }
+    if (!written || fsync(fd) != 0 || close(fd) != 0 || unlink(plain_path) != 0)
+        must(sk_error(SK_IO, "cannot write '%s'", plain_path));
+    return 1;
+}
+
 struct sight {
     const struct sk_turn *turn;
     struct sk_tags *tags;
@@ -283,11 +310,14 @@ int main(int argc, char **argv)
                                                     .most_polls_per_group = 100,
                                                     .failed = failed},
                         NULL, &ledger));
+    snprintf(plain_path, sizeof plain_path, "%s/plain", argv[optind]);
     samples = sk_alloc(SAMPLES_MOST * sizeof *samples);
     all_queues = sk_alloc((queues + 8) * sizeof *all_queues);
 
     make_topic("few", 8);
     row("8 queues", seconds, NULL);
+    row("8 queues, a core busy beside", seconds, spin);
+    row("8 queues, files of 50 MiB written beside", seconds, write_plain_file);
     row("8 queues, snapshots all the time", seconds, snapshot);
     for (uint32_t i = 0; queue_count < queues; i++) {
         char name[16];
