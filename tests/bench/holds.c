@@ -22,6 +22,7 @@
 #include "tags.h"
 
 enum { TOPIC_QUEUES = 10000, BATCH = 1000, KIB = 1024, SAMPLES_MOST = 4 << 20 };
+enum { WIDE_QUEUES = 65536, WIDE_MOST = 100, LEASES = 1000000 };
 
 static sk_ledger *ledger;
 static uint32_t *all_queues, queue_count; /* the store's numbers */
@@ -271,6 +272,76 @@ static uint64_t walk(void)
     return count ? 0 : SK_TAGS_WINDOW;
 }
 
+/* --- what is large is made and goes ---------------------------------------------------------- */
+
+static uint64_t make_and_delete_wide_topic(void)
+{
+    static uint32_t made;
+    struct sk_buffer b = {0};
+    uint32_t before = queue_count;
+    if (made++ >= WIDE_MOST) return 0; /* the store's numbers of queues are used once */
+    make_topic("wide", WIDE_QUEUES);
+    queue_count = before;
+    sk_state_encode_topic_deleted(SK_SLICE("wide"), &b);
+    write_one(SK_RECORD_TOPIC_DELETED, &b);
+    return 1;
+}
+
+static uint32_t make_group(const char *name)
+{
+    struct sk_buffer b = {0};
+    struct sk_turn turn;
+    sk_state_encode_group(
+        &(struct sk_group_change){.name = sk_slice_of_text(name), .max_attempts = 9}, &b);
+    write_one(SK_RECORD_GROUP, &b);
+    sk_turn_begin(&turn, ledger);
+    uint32_t id = sk_state_group(sk_turn_state(&turn), sk_slice_of_text(name))->id;
+    sk_turn_end(&turn);
+    return id;
+}
+
+/* So many messages of the backlog are leased to the group, 32 in a turn. */
+static void lease_many(uint32_t leaser, uint64_t count)
+{
+    for (uint64_t n = 0; n < count; n += 32) {
+        struct sk_chosen chosen[32];
+        struct sk_buffer payload = {0};
+        struct sk_turn turn;
+        sk_turn_begin(&turn, ledger);
+        struct sight sight = {&turn, NULL};
+        const struct sk_queue_view view = {see_range, NULL, &sight};
+        struct sk_choose how = {.group = leaser,
+                                .topic = backlog_topic,
+                                .now_ms = sk_turn_now_ms(&turn),
+                                .count = 32,
+                                .deadline_ms = sk_turn_now_ms(&turn) + 3600000,
+                                .owner = 1};
+        sk_state_choose(sk_turn_state(&turn), &how, &view, chosen, &payload);
+        must(sk_turn_write(&turn, SK_RECORD_DELIVER, sk_buffer_slice(&payload), NULL));
+        sk_turn_end(&turn);
+        sk_buffer_done(&payload);
+    }
+}
+
+static uint64_t delete_group_with_leases(void)
+{
+    struct sk_buffer b = {0};
+    lease_many(make_group("leaser"), LEASES);
+    sk_state_encode_group_deleted(SK_SLICE("leaser"), &b);
+    write_one(SK_RECORD_GROUP_DELETED, &b);
+    return 1;
+}
+
+static uint64_t seek_past_leases(void)
+{
+    struct sk_buffer b = {0};
+    uint32_t leaser = make_group("seeker");
+    lease_many(leaser, LEASES);
+    sk_state_encode_seek(leaser, backlog_topic, 0, 0, &b);
+    write_one(SK_RECORD_SEEK, &b);
+    return 1;
+}
+
 /* --- all of it ---------------------------------------------------------------------------------
  */
 
@@ -312,7 +383,7 @@ int main(int argc, char **argv)
                         NULL, &ledger));
     snprintf(plain_path, sizeof plain_path, "%s/plain", argv[optind]);
     samples = sk_alloc(SAMPLES_MOST * sizeof *samples);
-    all_queues = sk_alloc((queues + 8) * sizeof *all_queues);
+    all_queues = sk_alloc((queues + 8 + WIDE_QUEUES) * sizeof *all_queues);
 
     make_topic("few", 8);
     row("8 queues", seconds, NULL);
@@ -328,19 +399,17 @@ int main(int argc, char **argv)
     row("1,000,000 queues", seconds, NULL);
     row("1,000,000 queues, snapshots all the time", seconds * 2, snapshot);
 
-    struct sk_buffer b = {0};
-    sk_state_encode_group(&(struct sk_group_change){.name = SK_SLICE("g"), .max_attempts = 9}, &b);
-    write_one(SK_RECORD_GROUP, &b);
-    struct sk_turn turn;
-    sk_turn_begin(&turn, ledger);
-    group = sk_state_group(sk_turn_state(&turn), SK_SLICE("g"))->id;
-    sk_turn_end(&turn);
+    row("a topic of 65,536 queues made and deleted", seconds, make_and_delete_wide_topic);
+
+    group = make_group("g");
     uint32_t before = queue_count;
     backlog_topic = make_topic("backlog", 1);
     backlog_queue = all_queues[before];
     queue_count = before;
     fill_backlog(backlog);
     row("10,000,000 behind a filter that wants none", seconds, walk);
+    row("a group with 1,000,000 leases deleted", seconds, delete_group_with_leases);
+    row("1,000,000 leases made void by a seek", seconds, seek_past_leases);
 
     sk_ledger_quiet(ledger);
     sk_timers_free(timers);

@@ -7,8 +7,8 @@
  *   a lease with an end        polls of its group look again      -
  *   a lease given back, sought at once                            -
  *   topic created, changed     the configuration is reported      the same
- *   topic deleted              its queues leave the store,        the same
- *                              its polls are told
+ *   topic deleted              its polls are told; its queues     the same
+ *                              leave the store, step by step
  *   group created, changed     the configuration is reported      the same
  *   group deleted              its polls are told                 the same
  *
@@ -47,13 +47,16 @@ static void on_config(void *owner, uint32_t id)
     atomic_store(&ledger->config_changed, true);
 }
 
-static void on_topic_deleted(void *owner, uint32_t topic, const uint32_t *store_queues,
-                             size_t count)
+static void on_topic_deleted(void *owner, uint32_t topic)
+{
+    sk_polls_topic_gone(owner, topic);
+    on_config(owner, topic);
+}
+
+static void on_queues_gone(void *owner, const uint32_t *store_queues, size_t count)
 {
     sk_ledger *ledger = owner;
     for (size_t i = 0; i < count; i++) sk_store_drop_queue(ledger->store, store_queues[i]);
-    sk_polls_topic_gone(ledger, topic);
-    on_config(owner, topic);
 }
 
 static void on_group_deleted(void *owner, uint32_t group)
@@ -68,6 +71,7 @@ void sk_follow(sk_ledger *ledger)
                                                              .lease_ends = on_lease_ends,
                                                              .topic_changed = on_config,
                                                              .topic_deleted = on_topic_deleted,
+                                                             .queues_gone = on_queues_gone,
                                                              .group_changed = on_config,
                                                              .group_deleted = on_group_deleted,
                                                              .owner = ledger});

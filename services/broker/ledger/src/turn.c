@@ -72,6 +72,7 @@ void sk_turn_begin(struct sk_turn *turn, sk_ledger *ledger)
         made = sk_store_make_segment(ledger->store);
         lock(ledger);
     }
+    sk_state_sweep(ledger->state);
     sk_follow_commit(ledger);
 }
 

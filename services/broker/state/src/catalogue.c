@@ -17,7 +17,7 @@ static struct sk_queue_slot *slot_of(const struct sk_state *state, uint32_t stor
 struct sk_queue_slot *sk_queue_slot(const struct sk_state *state, uint32_t store_queue)
 {
     struct sk_queue_slot *slot = slot_of(state, store_queue);
-    return slot && slot->topic ? slot : NULL;
+    return slot && slot->topic && !slot->topic->is_buried ? slot : NULL;
 }
 
 static struct sk_queue_slot *add_slot(struct sk_state *state, uint32_t store_queue)
@@ -36,12 +36,13 @@ static struct sk_queue_slot *add_slot(struct sk_state *state, uint32_t store_que
     return slot_of(state, store_queue);
 }
 
-static void drop_slot(struct sk_state *state, uint32_t store_queue)
+static void drop_slot(struct sk_state *state, uint32_t store_queue, bool keep)
 {
     if (store_queue == SK_NO_STORE_QUEUE) return; /* the loading failed */
     struct sk_queue_page **page = &state->pages[store_queue / SK_PAGE_QUEUES];
-    sk_keep_queue(state, store_queue, &(*page)->slots[store_queue % SK_PAGE_QUEUES]);
-    (*page)->slots[store_queue % SK_PAGE_QUEUES] = (struct sk_queue_slot){0};
+    struct sk_queue_slot *slot = &(*page)->slots[store_queue % SK_PAGE_QUEUES];
+    if (keep) sk_keep_queue(state, store_queue, slot);
+    *slot = (struct sk_queue_slot){0};
     if (--(*page)->used == 0) {
         free(*page);
         *page = NULL;
@@ -143,14 +144,24 @@ struct sk_topic_node *sk_topic_add(struct sk_state *state, const struct sk_topic
     return topic;
 }
 
-static void topic_free(struct sk_state *state, struct sk_topic_node *topic)
+static void topic_remove(struct sk_state *state, struct sk_topic_node *topic)
 {
     sk_keep_topic(state, topic);
-    while (topic->subscriptions) sk_subscription_free(state, topic->subscriptions);
-    for (uint32_t i = 0; i < topic->topic.queue_count; i++) drop_slot(state, topic->queues[i]);
+    while (topic->subscriptions) sk_subscription_remove(state, topic->subscriptions);
     sk_names_remove(&state->topics, &topic->named);
-    free(topic->queues);
-    free(topic);
+    sk_bury_topic(state, topic);
+}
+
+bool sk_topic_drop_queues(struct sk_state *state, struct sk_topic_node *topic, bool keep,
+                          size_t *budget)
+{
+    uint32_t *count = &topic->topic.queue_count;
+    uint32_t now = *count < *budget ? *count : (uint32_t)*budget;
+    *count -= now;
+    *budget -= now;
+    if (now) sk_tell(state, queues_gone, topic->queues + *count, now);
+    for (uint32_t i = 0; i < now; i++) drop_slot(state, topic->queues[*count + i], keep);
+    return *count == 0;
 }
 
 const char *sk_apply_topic(struct sk_state *state, const struct sk_fact *fact)
@@ -187,8 +198,8 @@ const char *sk_apply_topic_deleted(struct sk_state *state, const struct sk_fact 
     struct sk_topic_node *topic = sk_names_find(&state->topics, name);
     if (!topic) return "there is no such topic";
     state->config_version++;
-    sk_tell(state, topic_deleted, topic->named.id, topic->queues, topic->topic.queue_count);
-    topic_free(state, topic);
+    sk_tell(state, topic_deleted, topic->named.id);
+    topic_remove(state, topic);
     return NULL;
 }
 
@@ -247,7 +258,7 @@ struct sk_group_node *sk_group_add(struct sk_state *state, const struct sk_group
 static void group_free(struct sk_state *state, struct sk_group_node *group)
 {
     sk_keep_group(state, group);
-    while (group->subscriptions) sk_subscription_free(state, group->subscriptions);
+    while (group->subscriptions) sk_subscription_remove(state, group->subscriptions);
     sk_names_remove(&state->groups, &group->named);
     free(group);
 }
@@ -316,9 +327,11 @@ size_t sk_state_groups_after(const sk_state *state, struct sk_slice name)
 
 void sk_catalogue_done(struct sk_state *state)
 {
-    while (state->topics.count) topic_free(state, (struct sk_topic_node *)state->topics.sorted[0]);
+    while (state->topics.count)
+        topic_remove(state, (struct sk_topic_node *)state->topics.sorted[0]);
     while (state->groups.count) group_free(state, (struct sk_group_node *)state->groups.sorted[0]);
     sk_names_done(&state->topics);
     sk_names_done(&state->groups);
+    sk_buried_done(state);
     free(state->pages);
 }

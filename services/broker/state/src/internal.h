@@ -1,7 +1,8 @@
 /* internal.h - what the state is made of.
  *
  *      sk_state ── topics, groups (names.h) ── the store's queues
- *         └── subscriptions (group, topic) ── tracks[queue] ── window (window.h)
+ *         ├── subscriptions (group, topic) ── tracks[queue] ── window (window.h)
+ *         └── buried: topics, subscriptions, windows that a record took away (buried.c)
  *
  * Functions that apply return NULL, or a sentence that says what was wrong;
  * then the state is half changed and only good for sk_state_free. */
@@ -20,6 +21,9 @@ struct sk_topic_node {
     uint32_t *queues; /* topic.queues, writable */
     uint32_t saved;   /* save.h, as the others of this name */
     struct sk_subscription *subscriptions;
+    struct sk_topic_node *next_buried;
+    bool is_buried;
+    uint32_t kept_for;
 };
 
 struct sk_group_node {
@@ -52,7 +56,7 @@ struct sk_track {
 };
 
 struct sk_subscription {
-    uint64_t key; /* group id, topic id */
+    uint64_t key; /* group id << 32 | topic id */
     UT_hash_handle hh;
     struct sk_group_node *group;
     struct sk_topic_node *topic;
@@ -64,6 +68,15 @@ struct sk_subscription {
     struct sk_window *windows; /* of the tracks that have one */
     uint64_t earliest_ms;      /* of the windows of queues that can be read, or less if stale */
     bool stale;
+    struct sk_subscription *next_buried;
+    uint32_t kept_for;
+};
+
+/* Out of sight, not yet freed. */
+struct sk_buried {
+    struct sk_window *windows;
+    struct sk_subscription *subscriptions;
+    struct sk_topic_node *topics;
 };
 
 struct sk_state {
@@ -78,6 +91,7 @@ struct sk_state {
     struct sk_window **renewing;           /* windows with auto-renewed leases, in no order */
     size_t renewing_count, renewing_room;
     struct sk_pool pool;
+    struct sk_buried buried;
     struct sk_state_watcher watcher;
     struct sk_saver saver;
 };
@@ -112,7 +126,22 @@ struct sk_group_node *sk_group_add(struct sk_state *state, const struct sk_group
                                    uint32_t id, uint64_t created_ms);
 /* NULL if no topic has it. */
 struct sk_queue_slot *sk_queue_slot(const struct sk_state *state, uint32_t store_queue);
+/* Of a topic that is gone: at most *budget of its last queues; true: all are. */
+bool sk_topic_drop_queues(struct sk_state *state, struct sk_topic_node *topic, bool keep,
+                          size_t *budget);
 void sk_catalogue_done(struct sk_state *state);
+
+/* --- buried.c: what records took away ----------------------------------------------------- */
+
+void sk_bury_window(struct sk_state *state, struct sk_window *w);
+void sk_bury_subscription(struct sk_state *state, struct sk_subscription *sub);
+void sk_bury_topic(struct sk_state *state, struct sk_topic_node *topic);
+/* A step: so many take some 3 µs, and 30 when a snapshot has to be told of each. */
+enum { SK_SWEEP = 32 };
+/* Take apart at most `budget` blocks, tracks and queues. */
+void sk_sweep(struct sk_state *state, size_t budget);
+bool sk_has_buried(const struct sk_state *state);
+void sk_buried_done(struct sk_state *state);
 
 /* --- subscription.c: tracks and their windows -------------------------------------------- */
 
@@ -120,7 +149,11 @@ struct sk_subscription *sk_subscription_find(const struct sk_state *state, uint3
                                              uint32_t topic);
 struct sk_subscription *sk_subscription_get(struct sk_state *state, struct sk_group_node *group,
                                             struct sk_topic_node *topic);
-void sk_subscription_free(struct sk_state *state, struct sk_subscription *sub);
+/* Out of all lists, and buried. */
+void sk_subscription_remove(struct sk_state *state, struct sk_subscription *sub);
+/* Of one that is buried: at most *budget of its last tracks and their blocks; true: it is gone. */
+bool sk_subscription_free_some(struct sk_state *state, struct sk_subscription *sub, bool keep,
+                               size_t *budget);
 
 /* NULL: never touched. */
 struct sk_track *sk_track_find(const struct sk_subscription *sub, uint32_t queue);

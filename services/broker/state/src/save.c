@@ -7,9 +7,14 @@
 
 enum { VISIT = 8 }; /* what looking at a row costs, in bytes of a page, though nothing be written */
 
+static struct sk_row_place place_of_key(uint64_t key, uint32_t queue)
+{
+    return (struct sk_row_place){(uint32_t)(key >> 32), (uint32_t)key, queue};
+}
+
 static struct sk_row_place place_of(const struct sk_subscription *sub, uint32_t queue)
 {
-    return (struct sk_row_place){sub->group->named.id, sub->topic->named.id, queue};
+    return place_of_key(sub->key, queue);
 }
 
 /* --- put aside --------------------------------------------------------------------------- */
@@ -95,7 +100,7 @@ void sk_keep_block(struct sk_saver *saver, const struct sk_window *w, uint64_t i
                    struct sk_block *block)
 {
     if (!sk_is_to_be_kept(saver, block->saved)) return;
-    sk_put_block_row(place_of(w->subscription, w->queue), index, block, &saver->row);
+    sk_put_block_row(place_of_key(w->key, w->queue), index, block, &saver->row);
     put_aside(saver, SK_ROW_BLOCK, &block->saved);
 }
 
@@ -189,7 +194,7 @@ static bool walk_queues(struct page *p)
             continue;
         }
         struct sk_queue_slot *slot = &page->slots[s->id % SK_PAGE_QUEUES];
-        if (!slot->topic || !sk_is_to_be_kept(s, slot->saved)) continue;
+        if (!slot->topic || slot->topic->is_buried || !sk_is_to_be_kept(s, slot->saved)) continue;
         size_t from = p->out->len;
         put_queue(s->id, slot, p->out);
         count(p, from, &slot->saved);
@@ -250,6 +255,16 @@ static bool walk_subscriptions(struct page *p,
     return true;
 }
 
+/* What was taken away since the beginning puts its rows aside as it goes: before this kind ends. */
+static bool walk_buried(struct page *p)
+{
+    for (; sk_has_buried(p->state); p->visited += SK_SWEEP) {
+        if (!has_room(p)) return false;
+        sk_sweep(p->state, SK_SWEEP);
+    }
+    return true;
+}
+
 static bool walk(struct page *p)
 {
     switch (p->saver->kind) {
@@ -258,13 +273,13 @@ static bool walk(struct page *p)
     case SK_ROW_TOPIC:
         return walk_topics(p);
     case SK_ROW_QUEUE:
-        return walk_queues(p);
+        return walk_queues(p) && walk_buried(p);
     case SK_ROW_GROUP:
         return walk_groups(p);
     case SK_ROW_TRACK:
-        return walk_subscriptions(p, walk_tracks_of);
+        return walk_subscriptions(p, walk_tracks_of) && walk_buried(p);
     default:
-        return walk_subscriptions(p, walk_blocks_of);
+        return walk_subscriptions(p, walk_blocks_of) && walk_buried(p);
     }
 }
 

@@ -13,8 +13,8 @@ sk_state *sk_state_new(void)
 void sk_state_free(sk_state *state)
 {
     if (!state) return;
-    sk_saver_done(&state->saver); /* nothing needs to be kept any more */
-    while (state->subscriptions) sk_subscription_free(state, state->subscriptions);
+    sk_saver_done(&state->saver);                  /* nothing needs to be kept any more, */
+    state->watcher = (struct sk_state_watcher){0}; /* and nobody is told */
     sk_catalogue_done(state);
     sk_pool_done(&state->pool);
     free(state->renewing);
@@ -41,10 +41,18 @@ struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact)
 {
     bool known = fact->kind < sizeof appliers / sizeof appliers[0] && appliers[fact->kind];
     const char *wrong = known ? appliers[fact->kind](state, fact) : "its kind is unknown";
+    if (sk_has_buried(state)) sk_sweep(state, SK_SWEEP);
     if (!wrong) return SK_SUCCESS;
     return sk_error(SK_CORRUPT, "%s record (kind %u) at position %llu: %s",
                     sk_record_kind_name(fact->kind), (unsigned)fact->kind,
                     (unsigned long long)fact->position, wrong);
+}
+
+bool sk_state_sweep(sk_state *state)
+{
+    if (!sk_has_buried(state)) return false;
+    sk_sweep(state, SK_SWEEP);
+    return sk_has_buried(state);
 }
 
 uint64_t sk_state_config_version(const sk_state *state)

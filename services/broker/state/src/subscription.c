@@ -74,6 +74,7 @@ struct sk_window *sk_track_window(struct sk_state *state, struct sk_subscription
     if (!track->window) {
         track->window = sk_window_new(&state->pool);
         track->window->subscription = sub;
+        track->window->key = sub->key;
         track->window->queue = queue;
         DL_APPEND(sub->windows, track->window);
     }
@@ -111,9 +112,12 @@ static void list_renewing(struct sk_state *state, struct sk_window *w, bool want
 
 static void drop_window(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track)
 {
-    list_renewing(state, track->window, false);
-    DL_DELETE(sub->windows, track->window);
-    sk_window_free(track->window, &state->pool);
+    struct sk_window *w = track->window;
+    size_t no_blocks = 0;
+    list_renewing(state, w, false);
+    DL_DELETE(sub->windows, w);
+    if (w->count || !sk_window_free_some(w, &state->pool, false, &no_blocks))
+        sk_bury_window(state, w);
     track->window = NULL;
     sub->stale = true;
 }
@@ -150,19 +154,34 @@ void sk_track_seek(struct sk_state *state, struct sk_subscription *sub, struct s
     track->next = offset;
 }
 
-void sk_subscription_free(struct sk_state *state, struct sk_subscription *sub)
+void sk_subscription_remove(struct sk_state *state, struct sk_subscription *sub)
 {
-    for (uint32_t i = 0; i < sub->track_count; i++) {
-        if (sub->tracks[i].next != SK_NEVER) sk_keep_track(state, sub, i);
-        if (sub->tracks[i].window) drop_window(state, sub, &sub->tracks[i]);
-    }
+    for (struct sk_window *w = sub->windows; w; w = w->next) list_renewing(state, w, false);
     sk_saver_forget(&state->saver, sub);
     if (state->last_found == sub) state->last_found = NULL;
     HASH_DELETE(hh, state->subscriptions, sub);
     DL_DELETE2(sub->group->subscriptions, sub, prev_of_group, next_of_group);
     DL_DELETE2(sub->topic->subscriptions, sub, prev_of_topic, next_of_topic);
+    sk_bury_subscription(state, sub);
+}
+
+bool sk_subscription_free_some(struct sk_state *state, struct sk_subscription *sub, bool keep,
+                               size_t *budget)
+{
+    for (; sub->track_count && *budget; --*budget) {
+        uint32_t queue = sub->track_count - 1;
+        struct sk_track *track = &sub->tracks[queue];
+        if (track->window && !sk_window_free_some(track->window, &state->pool, keep, budget))
+            return false;
+        track->window = NULL;
+        if (keep && track->next != SK_NEVER) sk_keep_track(state, sub, queue);
+        sub->track_count--;
+        if (*budget == 0) break;
+    }
+    if (sub->track_count) return false;
     free(sub->tracks);
     free(sub);
+    return true;
 }
 
 uint64_t sk_state_next_deadline(const sk_state *state, uint32_t group, uint32_t topic)

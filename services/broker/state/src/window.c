@@ -72,13 +72,8 @@ struct sk_window *sk_window_new(struct sk_pool *pool)
     return w;
 }
 
-void sk_window_free(struct sk_window *w, struct sk_pool *pool)
+static void window_free(struct sk_window *w, struct sk_pool *pool)
 {
-    for (size_t i = 0; i < w->count; i++) {
-        const struct sk_block_entry *e = &w->entries[w->head + i];
-        sk_keep_block(pool->saver, w, e->index, e->block);
-        block_free(e->block, pool);
-    }
     if (pool->window_count >= POOLED_WINDOWS || w->room > POOLED_ENTRIES) {
         free(w->entries);
         free(w);
@@ -87,6 +82,18 @@ void sk_window_free(struct sk_window *w, struct sk_pool *pool)
     w->next = pool->windows;
     pool->windows = w;
     pool->window_count++;
+}
+
+bool sk_window_free_some(struct sk_window *w, struct sk_pool *pool, bool keep, size_t *budget)
+{
+    for (; w->count && *budget; --*budget) {
+        const struct sk_block_entry *e = &w->entries[w->head + --w->count];
+        if (keep) sk_keep_block(pool->saver, w, e->index, e->block);
+        block_free(e->block, pool);
+    }
+    if (w->count) return false;
+    window_free(w, pool);
+    return true;
 }
 
 void sk_pool_done(struct sk_pool *pool)

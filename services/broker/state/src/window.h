@@ -71,7 +71,9 @@ struct sk_window {
     /* The subscription's. */
     struct sk_subscription *subscription;
     uint32_t queue;
-    struct sk_window *next, *prev; /* its windows */
+    struct sk_window *next, *prev; /* its windows; next of those that are buried */
+    uint64_t key;                  /* the subscription's: outlives it */
+    uint32_t kept_for;             /* once buried (buried.c) */
     size_t
         renewing_at; /* its place in the state's list of those with auto-renewed leases, from 1 */
 };
@@ -87,7 +89,9 @@ struct sk_pool {
 
 void sk_pool_done(struct sk_pool *pool);
 struct sk_window *sk_window_new(struct sk_pool *pool);
-void sk_window_free(struct sk_window *w, struct sk_pool *pool);
+/* Some of its blocks, at most *budget, which is counted down; true: it is gone. `keep`: the
+ * snapshot under way may have to be told of them. */
+bool sk_window_free_some(struct sk_window *w, struct sk_pool *pool, bool keep, size_t *budget);
 
 bool sk_window_is_empty(const struct sk_window *w);
 

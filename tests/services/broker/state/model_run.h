@@ -39,7 +39,7 @@ enum { LEASES = 256, TAGS = 4 };
             X(next_group) X(group_count) X(encode_group) X(encode_group_deleted) X(config_version) \
                 X(choose) X(next_deadline) X(check_lease) X(encode_ack) X(encode_change)           \
                     X(encode_renew) X(encode_release) X(each_auto_renewed) X(cursor)               \
-                        X(encode_seek) X(watch) X(topics_after) X(groups_after) X(save_begin)      \
+                        X(encode_seek) X(watch) X(sweep) X(topics_after) X(groups_after) X(save_begin)      \
                             X(save_page) X(save_end)
 
 #define AS_OPERATION(name, weight) OP_##name,

@@ -494,6 +494,7 @@ static void step(struct run *r, uint64_t number)
     compare_deadline(r, g, t, false);
     compare_leases(r);
     if (op == OP_RESTART || op == OP_LATE || one_in(r, 32)) compare_catalogue(r);
+    if (one_in(r, 16)) call(sweep)(r->w.state); /* must change nothing */
     if (op == OP_RESTART || one_in(r, 16))
         compare_auto_renewed(r, r->w.now_ms + below(r, 2000), below(r, 4));
 }

@@ -56,13 +56,18 @@ static void on_topic_changed(void *owner, uint32_t topic)
     note(h, "topic %u has %u of %u; ", topic, t->read_queues, t->queue_count);
 }
 
-static void on_topic_deleted(void *owner, uint32_t topic, const uint32_t *queues, size_t count)
+static void on_topic_deleted(void *owner, uint32_t topic)
 {
     struct heard *h = owner;
     ck_assert_ptr_nonnull(sk_state_topic_by_id(h->state, topic)); /* still there */
-    note(h, "topic %u deleted:", topic);
-    for (size_t i = 0; i < count; i++) note(h, " %u", queues[i]);
-    note(h, "; ");
+    note(h, "topic %u deleted; ", topic);
+}
+
+static void on_queues_gone(void *owner, const uint32_t *queues, size_t count)
+{
+    note(owner, "queues gone:");
+    for (size_t i = 0; i < count; i++) note(owner, " %u", queues[i]);
+    note(owner, "; ");
 }
 
 static void on_group_changed(void *owner, uint32_t group)
@@ -87,6 +92,7 @@ static void watch(sk_state *state, struct heard *h)
                               .lease_ends = on_lease_ends,
                               .topic_changed = on_topic_changed,
                               .topic_deleted = on_topic_deleted,
+                              .queues_gone = on_queues_gone,
                               .group_changed = on_group_changed,
                               .group_deleted = on_group_deleted,
                               .owner = h,
@@ -132,7 +138,7 @@ START_TEST(changes_of_the_catalogue)
     world_group(&w, "g");
     expect("group 1; group 1; ");
     world_delete_topic(&w, "a");
-    expect("topic 1 deleted: 0 2 3; ");
+    expect("topic 1 deleted; queues gone: 0 2 3; ");
     world_delete_group(&w, "g");
     expect("group 1 deleted; ");
 }

@@ -107,7 +107,10 @@ struct sk_state_watcher {
     void (*lease_ends)(void *owner, uint32_t group, uint32_t topic, uint64_t deadline_ms);
     /* Made or changed. */
     void (*topic_changed)(void *owner, uint32_t topic);
-    void (*topic_deleted)(void *owner, uint32_t topic, const uint32_t *store_queues, size_t count);
+    void (*topic_deleted)(void *owner, uint32_t topic);
+    /* The store may forget these queues of deleted topics: a few at a time, by the record itself and
+     * by later ones, or by sk_state_sweep. */
+    void (*queues_gone)(void *owner, const uint32_t *store_queues, size_t count);
     void (*group_changed)(void *owner, uint32_t group);
     void (*group_deleted)(void *owner, uint32_t group);
     void *owner;
@@ -115,6 +118,10 @@ struct sk_state_watcher {
 
 /* From now on; it is copied. NULL: nobody. No part of the state: not saved, loaded or hashed. */
 void sk_state_watch(sk_state *state, const struct sk_state_watcher *watcher);
+
+/* What a record takes away is out of sight with it, but taken apart in steps: each apply does one,
+ * of some microseconds, and this another. False: nothing is left. No part of the fold. */
+bool sk_state_sweep(sk_state *state);
 
 /* The whole state as bytes (appended to *out); and back, into a new state, which after SK_CORRUPT is
  * good for sk_state_free only. */
