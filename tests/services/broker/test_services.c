@@ -497,6 +497,26 @@ START_TEST(topics_are_created_by_rule)
 }
 END_TEST
 
+/* It is made in turns of 16,384 queues, and answered when the last is there. */
+START_TEST(a_topic_of_very_many_queues_is_made_whole)
+{
+    enum { QUEUES = 40000 };
+    harness_close(&h);
+    static const char *const settings[] = {"max_queues=65536", NULL};
+    harness_open(&h, settings);
+    const skua_create_topic_response *response;
+    ck_assert(sk_ok(create_topic("wide", QUEUES, RMQ_MESSAGE_TYPE_NORMAL, &response)));
+    ck_assert(response->created);
+    ck_assert_int_eq(response->topic->read_queues, QUEUES);
+    ck_assert_int_eq(response->topic->write_queues, QUEUES);
+    ck_assert(sk_ok(create_topic("wide", QUEUES, RMQ_MESSAGE_TYPE_NORMAL, &response)));
+    ck_assert(!response->created);
+    struct sk_status other = create_topic("wide", 16384, RMQ_MESSAGE_TYPE_NORMAL, &response);
+    ck_assert_int_eq(other.code, SK_EXISTS);
+    ck_assert_int_eq(harness_send(&h, "wide", "A", NULL, "b", NULL), RMQ_CODE_OK);
+}
+END_TEST
+
 START_TEST(a_topic_is_described_listed_and_deleted)
 {
     send_ten();
@@ -616,6 +636,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, offsets_are_kept);
     tcase_add_test(c, offsets_are_found);
     tcase_add_loop_test(c, topics_are_created_by_rule, 0, ROWS(creations));
+    tcase_add_test(c, a_topic_of_very_many_queues_is_made_whole);
     tcase_add_test(c, a_topic_is_described_listed_and_deleted);
     tcase_add_test(c, a_group_is_described_and_deleted);
     tcase_add_test(c, topics_and_groups_make_themselves_if_they_may);

@@ -81,9 +81,29 @@ static bool same_topic(const struct sk_topic *topic, const struct sk_topic_chang
            topic->write_queues == change->write_queues && topic->permission == change->permission;
 }
 
+/* How much of the topic is made in one hold of the lock: a millisecond's worth. */
+enum { QUEUES_IN_A_TURN = 16384 };
+
+static uint32_t at_most(uint32_t queues, uint32_t limit)
+{
+    return queues < limit ? queues : limit;
+}
+
+/* The topic as asked for, but of its queues only the first `limit`. */
+static struct sk_status write_topic(struct sk_turn *turn, const struct sk_topic_change *change,
+                                    uint32_t limit, uint64_t *position)
+{
+    struct sk_topic_change part = *change;
+    struct sk_buffer payload = {0};
+    part.read_queues = at_most(change->read_queues, limit);
+    part.write_queues = at_most(change->write_queues, limit);
+    sk_state_encode_topic(&part, &payload);
+    return sk_admin_write(turn, SK_RECORD_TOPIC, &payload, position);
+}
+
 static struct sk_status create_topic(struct sk_admin *admin, struct sk_turn *turn,
-                                     const struct sk_topic_change *change, sk_arena *arena,
-                                     skua_create_topic_response *out, uint64_t *position)
+                                     const struct sk_topic_change *change, bool *created,
+                                     uint64_t *position)
 {
     const sk_state *state = sk_turn_state(turn);
     const struct sk_topic *topic = sk_state_topic(state, change->name);
@@ -94,19 +114,56 @@ static struct sk_status create_topic(struct sk_admin *admin, struct sk_turn *tur
                         topic->mixed ? "MIXED" : rmq_message_type_name((int)topic->type),
                         topic->read_queues, topic->write_queues);
     }
-    out->created = !topic;
-    if (!topic) {
-        if (sk_state_topic_count(state) >= (size_t)admin->node->config->max_topics) {
-            return sk_error(SK_FULL, "the broker has %lld topics already (max_topics)",
-                            (long long)admin->node->config->max_topics);
-        }
-        struct sk_buffer payload = {0};
-        sk_state_encode_topic(change, &payload);
-        SK_TRY(sk_admin_write(turn, SK_RECORD_TOPIC, &payload, position));
-        topic = sk_state_topic(state, change->name);
+    if (topic) return SK_SUCCESS;
+    if (sk_state_topic_count(state) >= (size_t)admin->node->config->max_topics) {
+        return sk_error(SK_FULL, "the broker has %lld topics already (max_topics)",
+                        (long long)admin->node->config->max_topics);
     }
-    out->topic = topic_message(topic, arena);
-    return out->topic ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
+    *created = true;
+    return write_topic(turn, change, QUEUES_IN_A_TURN, position);
+}
+
+/* The rest of a wide topic's queues, in turns of their own. */
+static struct sk_status widen_topic(struct sk_admin *admin, const struct sk_topic_change *change,
+                                    uint64_t *position)
+{
+    struct sk_status status = SK_SUCCESS;
+    uint32_t queues =
+        change->read_queues > change->write_queues ? change->read_queues : change->write_queues;
+    for (uint32_t made = QUEUES_IN_A_TURN; sk_ok(status) && made < queues;) {
+        struct sk_turn turn;
+        sk_turn_begin(&turn, admin->node->ledger);
+        made += QUEUES_IN_A_TURN;
+        status = sk_state_topic(sk_turn_state(&turn), change->name)
+                     ? write_topic(&turn, change, made, position)
+                     : sk_error(SK_NOT_FOUND, "the topic was deleted while it was made");
+        sk_turn_end(&turn);
+    }
+    return status;
+}
+
+static struct sk_status create_whole_topic(struct sk_admin *admin,
+                                           const struct sk_topic_change *change, bool *created,
+                                           uint64_t *position)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, admin->node->ledger);
+    struct sk_status status = create_topic(admin, &turn, change, created, position);
+    sk_turn_end(&turn);
+    return sk_ok(status) && *created ? widen_topic(admin, change, position) : status;
+}
+
+/* As it is now. */
+static struct sk_status answer_topic(struct sk_admin *admin, const struct sk_topic_change *change,
+                                     sk_arena *arena, skua_topic_config **out)
+{
+    struct sk_turn turn;
+    sk_turn_begin(&turn, admin->node->ledger);
+    const struct sk_topic *topic = sk_state_topic(sk_turn_state(&turn), change->name);
+    *out = topic ? topic_message(topic, arena) : NULL;
+    sk_turn_end(&turn);
+    if (!topic) return sk_error(SK_NOT_FOUND, "the topic was deleted while it was made");
+    return *out ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
 }
 
 void sk_admin_create_topic(void *owner, rpc_call *call, const skua_create_topic_request *request)
@@ -114,21 +171,22 @@ void sk_admin_create_topic(void *owner, rpc_call *call, const skua_create_topic_
     struct sk_admin *admin = owner;
     sk_arena *arena = rpc_call_arena(call);
     struct sk_topic_change change;
+    skua_topic_config *made = NULL;
+    bool created = false;
     uint64_t position = 0;
     skua_create_topic_response *response = sk_arena_alloc(arena, sizeof *response);
     struct sk_status status = change_of_topic(admin, request->topic, &change);
-    if (sk_ok(status) && response) {
-        skua_create_topic_response_init(response);
-        struct sk_turn turn;
-        sk_turn_begin(&turn, admin->node->ledger);
-        status = create_topic(admin, &turn, &change, arena, response, &position);
-        sk_turn_end(&turn);
-    }
+    if (!response) status = sk_error(SK_FULL, "no memory for the answer");
+    if (sk_ok(status)) status = create_whole_topic(admin, &change, &created, &position);
+    if (sk_ok(status)) status = answer_topic(admin, &change, arena, &made);
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
         return;
     }
-    sk_admin_reply(admin, call, response ? &response->base : NULL, position);
+    skua_create_topic_response_init(response);
+    response->topic = made;
+    response->created = created;
+    sk_admin_reply(admin, call, &response->base, position);
 }
 
 void sk_admin_delete_topic(void *owner, rpc_call *call, const skua_delete_topic_request *request)
