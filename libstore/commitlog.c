@@ -377,10 +377,13 @@ static uint64_t zero_goal(const struct sk_commitlog *log)
     return end - tail < SK_ZERO_AHEAD ? end : tail + SK_ZERO_AHEAD;
 }
 
+/* In time: with the last quarter of a large segment, or 32 MiB before its end. Where a segment is
+ * not that long, when it is begun: a disk that is slow to sync would else have all wait for it. */
 static bool wants_spare(const struct sk_commitlog *log)
 {
-    uint64_t used = sk_commitlog_tail(log) % log->segment_bytes;
-    return used > log->segment_bytes / 4 * 3 &&
+    enum { LEAST_LEAD = 32 << 20 };
+    uint64_t left = log->segment_bytes - sk_commitlog_tail(log) % log->segment_bytes;
+    return (left < log->segment_bytes / 4 || left < LEAST_LEAD) &&
            !atomic_load_explicit(&log->spare_tried, memory_order_relaxed);
 }
 

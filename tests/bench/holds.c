@@ -276,10 +276,10 @@ static uint64_t walk(void)
 
 static uint64_t make_and_delete_wide_topic(void)
 {
-    static uint32_t made;
+    static uint32_t times;
     struct sk_buffer b = {0};
     uint32_t before = queue_count;
-    if (made++ >= WIDE_MOST) return 0; /* the store's numbers of queues are used once */
+    if (times++ >= WIDE_MOST) return 0; /* the store's numbers of queues are used once */
     for (uint32_t made = WIDE_STEP; made <= WIDE_QUEUES; made += WIDE_STEP) {
         make_topic("wide", made); /* in turns, as admin/src/topics.c does it */
         queue_count = before;

@@ -617,6 +617,43 @@ START_TEST(topics_and_groups_make_themselves_if_they_may)
 }
 END_TEST
 
+/* A receive that waited was told of the deletion, asked again, and made them anew. */
+START_TEST(a_poll_does_not_undo_a_deletion)
+{
+    harness_close(&h);
+    static const char *const settings[] = {"auto_create_topics=true", "auto_create_groups=true",
+                                           NULL};
+    harness_open(&h, settings);
+    harness_topic(&h, "orders", 2);
+    harness_group(&h, "billing");
+    struct received r;
+    struct receive_how how = {
+        .topic = "orders", .group = "billing", .polling_ms = 20000, .timeout_ms = 25000};
+    harness_pending *pending = harness_receive_begin(&h, &how, &r);
+    harness_wait_for_polls(&h, 1);
+    struct sk_status gone;
+    if (_i == 0) {
+        skua_delete_topic_request delete = SKUA_DELETE_TOPIC_REQUEST_INIT;
+        delete.name = text("orders");
+        const skua_delete_topic_response *deleted;
+        gone = skua_broker_admin_delete_topic_wait(h.channel, &options, &delete, h.arena, &deleted);
+    } else {
+        skua_delete_group_request delete = SKUA_DELETE_GROUP_REQUEST_INIT;
+        delete.name = text("billing");
+        const skua_delete_group_response *deleted;
+        gone = skua_broker_admin_delete_group_wait(h.channel, &options, &delete, h.arena, &deleted);
+    }
+    ck_assert(sk_ok(gone));
+    harness_receive_end(pending);
+    ck_assert_int_eq(r.code, _i ? RMQ_CODE_CONSUMER_GROUP_NOT_FOUND : RMQ_CODE_TOPIC_NOT_FOUND);
+    skua_list_broker_topics_request list = SKUA_LIST_BROKER_TOPICS_REQUEST_INIT;
+    const skua_list_broker_topics_response *topics;
+    ck_assert(
+        sk_ok(skua_broker_admin_list_topics_wait(h.channel, &options, &list, h.arena, &topics)));
+    ck_assert_uint_eq(topics->n_topics, _i ? 1 : 0);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("services.broker.services");
@@ -640,6 +677,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, a_topic_is_described_listed_and_deleted);
     tcase_add_test(c, a_group_is_described_and_deleted);
     tcase_add_test(c, topics_and_groups_make_themselves_if_they_may);
+    tcase_add_loop_test(c, a_poll_does_not_undo_a_deletion, 0, 2);
     suite_add_tcase(suite, c);
     return suite;
 }

@@ -22,7 +22,8 @@ struct pull {
     uint64_t visible; /* the end of what it may read, at the last look */
     size_t want, written;
     struct sk_timer later; /* to go on with a long walk past what the filter does not want */
-    bool cancelled; /* guarded by the ledger's lock */
+    bool was_told;         /* that its topic or group was deleted */
+    bool cancelled;        /* guarded by the ledger's lock */
 };
 
 /* --- what all four ask ----------------------------------------------------------------------- */
@@ -134,8 +135,8 @@ static void pass_over(struct pull *p, sk_store *store)
     p->offset = p->offset < min ? min : p->offset + 1;
 }
 
-/* From p->offset on; stops when there is enough, when the visible end is reached, or when so many were
- * passed over that others should have their turn. */
+/* From p->offset on; stops when there is enough, when the visible end is reached, or when so many
+ * were passed over that others should have their turn. */
 static void read_messages(struct pull *p, uint64_t visible)
 {
     enum { PASS_MOST = 16384 };
@@ -178,7 +179,8 @@ static void answer(struct sk_poll *poll, enum sk_poll_end end)
 {
     struct pull *p = pull_of(poll);
     if (end == SK_POLL_GONE) {
-        begin(p); /* says so, or goes on in a new topic of the name */
+        p->was_told = true;
+        begin(p); /* says so, or goes on in a new topic of the name, if somebody made it */
         return;
     }
     if (end == SK_POLL_OVER) {
@@ -274,11 +276,14 @@ static struct sk_verdict find(struct pull *p, struct sk_turn *turn)
     const rmq_pull_message_request *request = p->request;
     const struct sk_topic *topic;
     const struct sk_group *group;
+    if (p->was_told) SK_GRANT(sk_see_topic(p->calls->placing, turn, p->topic_name, &topic));
     SK_GRANT(find_queue(p->calls, turn, p->topic_name, request->message_queue->id, &topic));
     p->poll.topic = topic->id;
     p->queue = (uint32_t)request->message_queue->id;
     p->store_queue = topic->queues[p->queue];
-    if (p->group_name.len) SK_GRANT(sk_find_group(p->calls->placing, turn, p->group_name, &group));
+    if (p->group_name.len)
+        SK_GRANT((p->was_told ? sk_see_group : sk_find_group)(p->calls->placing, turn,
+                                                              p->group_name, &group));
     SK_GRANT(check_offset(turn, p->store_queue, request->offset));
     p->offset = (uint64_t)request->offset;
     return SK_GRANTED;

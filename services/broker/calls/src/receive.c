@@ -99,7 +99,8 @@ static void answer(struct sk_poll *poll, enum sk_poll_end end)
         answer_empty(r);
         break;
     case SK_POLL_GONE:
-        begin(r); /* says so, or goes on in a new topic of the name */
+        r->was_told = true;
+        begin(r); /* says so, or goes on in a new topic of the name, if somebody made it */
         break;
     }
 }
@@ -241,14 +242,16 @@ static struct sk_verdict find(struct receive *r, struct sk_turn *turn)
 {
     const struct sk_topic *topic;
     const struct sk_group *group;
-    SK_GRANT(sk_find_topic(r->calls->placing, turn, r->topic_name, &topic));
+    SK_GRANT((r->was_told ? sk_see_topic : sk_find_topic)(r->calls->placing, turn, r->topic_name,
+                                                          &topic));
     r->poll.topic = topic->id;
     if (!(topic->permission & SK_PERMIT_READ) || topic->read_queues == 0) {
         return sk_refuse(RMQ_CODE_FORBIDDEN, "the topic '%.*s' has no readable queue",
                          SK_SLICE_ARGS(r->topic_name));
     }
     r->first_queue = sk_rotate(r->calls->placing, r->poll.topic + 512) % topic->read_queues;
-    SK_GRANT(sk_find_group(r->calls->placing, turn, r->group_name, &group));
+    SK_GRANT((r->was_told ? sk_see_group : sk_find_group)(r->calls->placing, turn, r->group_name,
+                                                          &group));
     r->poll.group = group->id;
     return SK_GRANTED;
 }

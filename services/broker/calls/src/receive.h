@@ -20,6 +20,7 @@ struct receive {
     bool crc32; /* the client can verify one */
 
     struct sk_timer later;    /* to go on with a long walk past what the filter does not want */
+    bool was_told;            /* that its topic or group was deleted */
     bool cancelled;           /* guarded by the ledger's lock */
     struct sk_status problem; /* why `look` could not write a lease */
     struct sk_chosen *chosen;

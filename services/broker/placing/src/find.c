@@ -30,18 +30,34 @@ static struct sk_status write_group(sk_placing *placing, struct sk_turn *turn, s
     return status;
 }
 
+struct sk_verdict sk_see_topic(sk_placing *placing, struct sk_turn *turn, struct sk_slice name,
+                               const struct sk_topic **out)
+{
+    *out = sk_state_topic(sk_turn_state(turn), name);
+    if (*out) return SK_GRANTED;
+    return sk_refuse(RMQ_CODE_TOPIC_NOT_FOUND,
+                     "no topic '%.*s' on broker %s: create it first, or start the broker with "
+                     "auto_create_topics",
+                     SK_SLICE_ARGS(name), placing->node->config->name);
+}
+
+struct sk_verdict sk_see_group(sk_placing *placing, struct sk_turn *turn, struct sk_slice name,
+                               const struct sk_group **out)
+{
+    *out = sk_state_group(sk_turn_state(turn), name);
+    if (*out) return SK_GRANTED;
+    return sk_refuse(RMQ_CODE_CONSUMER_GROUP_NOT_FOUND,
+                     "no consumer group '%.*s' on broker %s: create it first, or start the "
+                     "broker with auto_create_groups",
+                     SK_SLICE_ARGS(name), placing->node->config->name);
+}
+
 struct sk_verdict sk_find_topic(sk_placing *placing, struct sk_turn *turn, struct sk_slice name,
                                 const struct sk_topic **out)
 {
     const sk_state *state = sk_turn_state(turn);
-    *out = sk_state_topic(state, name);
-    if (*out) return SK_GRANTED;
-    if (!placing->node->config->auto_create_topics) {
-        return sk_refuse(RMQ_CODE_TOPIC_NOT_FOUND,
-                         "no topic '%.*s' on broker %s: create it first, or start the broker with "
-                         "auto_create_topics",
-                         SK_SLICE_ARGS(name), placing->node->config->name);
-    }
+    struct sk_verdict seen = sk_see_topic(placing, turn, name, out);
+    if (sk_granted(seen) || !placing->node->config->auto_create_topics) return seen;
     if (sk_state_topic_count(state) >= (size_t)placing->node->config->max_topics) {
         return sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
                          "the broker has %lld topics already: max_topics",
@@ -57,14 +73,8 @@ struct sk_verdict sk_find_group(sk_placing *placing, struct sk_turn *turn, struc
                                 const struct sk_group **out)
 {
     const sk_state *state = sk_turn_state(turn);
-    *out = sk_state_group(state, name);
-    if (*out) return SK_GRANTED;
-    if (!placing->node->config->auto_create_groups) {
-        return sk_refuse(RMQ_CODE_CONSUMER_GROUP_NOT_FOUND,
-                         "no consumer group '%.*s' on broker %s: create it first, or start the "
-                         "broker with auto_create_groups",
-                         SK_SLICE_ARGS(name), placing->node->config->name);
-    }
+    struct sk_verdict seen = sk_see_group(placing, turn, name, out);
+    if (sk_granted(seen) || !placing->node->config->auto_create_groups) return seen;
     if (sk_state_group_count(state) >= (size_t)placing->node->config->max_groups) {
         return sk_refuse(RMQ_CODE_TOO_MANY_REQUESTS,
                          "the broker has %lld consumer groups already: max_groups",
