@@ -304,6 +304,26 @@ START_TEST(who_asks_flushes_where_the_disk_is_quick)
 }
 END_TEST
 
+/* A segment of 32 MiB or less was begun in the moment when turns begin to wait for it: an fsync of
+ * 1.5 s, and every call took three. */
+START_TEST(a_small_segments_successor_is_begun_with_it)
+{
+    struct scene s;
+    struct sk_span span;
+    char next[300];
+    open_scene(&s, false, sk_vfs_real());
+    sk_mutex_lock(&s.lock);
+    ck_ok(toy_try_put(&s.room, 1, 700, &span));
+    sk_mutex_unlock(&s.lock);
+    snprintf(next, sizeof next, "%s/log/%020d.log", dir, 256 * 1024);
+    int tries = 2000; /* of 5 ms */
+    while (access(next, F_OK) != 0 && --tries > 0) usleep(5000);
+    ck_assert_int_gt(tries, 0);
+    ck_assert_uint_lt(sk_store_tail(s.room.store), 256 * 1024 / 4);
+    sk_store_close(s.room.store);
+}
+END_TEST
+
 static Suite *threads_suite(void)
 {
     Suite *suite = suite_create("libstore/threads");
@@ -311,6 +331,7 @@ static Suite *threads_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, many_waiters_share_a_sync);
+    tcase_add_test(tc, a_small_segments_successor_is_begun_with_it);
     tcase_add_loop_test(tc, zeros_ahead_spare_the_header_of_a_new_segment, 0, 25);
     tcase_add_test(tc, who_asks_flushes_where_the_disk_is_quick);
     tcase_add_loop_test(tc, readers_need_no_lock_while_all_moves, 0, 2);

@@ -30,8 +30,10 @@ struct sk_poll_key {
     struct sk_poll *polls;
     size_t count;
     struct sk_poll_due due;  /* the next end of a lease */
-    bool dirty;              /* in polls->dirty */
-    struct sk_poll *look_at; /* dirty: the next to look at */
+    bool dirty;              /* in polls->dirty: */
+    uint32_t marks;          /* something happened so often; */
+    size_t unseen;           /* so many were not looked at since the last time, */
+    struct sk_poll *look_at; /* from this one on, then from the first */
     struct sk_poll_topic *topic;
     struct sk_poll_key *next, *prev; /* of the topic */
     struct sk_poll_key *next_dirty, *prev_dirty;
@@ -72,10 +74,14 @@ static struct sk_poll_key *key_make(struct sk_polls *polls, uint32_t topic_id, u
     return key;
 }
 
+/* Each poll is looked at once for what happened, however often it is taken off and parked again
+ * meanwhile, and those at the end as surely as the first: a walk under way goes on where it is. */
 static void mark(struct sk_polls *polls, struct sk_poll_key *key)
 {
-    key->look_at = key->polls;
+    key->marks++;
+    key->unseen = key->count;
     if (key->dirty) return;
+    key->look_at = key->polls;
     key->dirty = true;
     DL_APPEND2(polls->dirty, key, prev_dirty, next_dirty);
     atomic_store(&polls->any_dirty, true);
@@ -108,6 +114,7 @@ static void take_off(struct sk_polls *polls, struct sk_poll *poll)
 {
     struct sk_poll_key *key = poll->key;
     if (key->look_at == poll) key->look_at = poll->next;
+    if (key->dirty && poll->looked != key->marks) key->unseen--;
     sk_due_remove(&polls->heap, &poll->due);
     DL_DELETE(key->polls, poll);
     key->count--;
@@ -176,6 +183,7 @@ bool sk_poll_park(struct sk_turn *turn, struct sk_poll *poll)
     if (!key) key = key_make(polls, poll->topic, poll->group);
     poll->key = key;
     poll->due.is_key = false;
+    poll->looked = key->marks;
     DL_APPEND(key->polls, poll);
     key->count++;
     polls->count++;
@@ -260,15 +268,25 @@ static bool look_at(struct sk_turn *turn, struct sk_poll *poll, struct sk_poll *
     return true;
 }
 
+static struct sk_poll *next_unseen(struct sk_poll_key *key)
+{
+    struct sk_poll *poll;
+    do {
+        poll = key->look_at ? key->look_at : key->polls;
+        key->look_at = poll->next;
+    } while (poll->looked == key->marks);
+    poll->looked = key->marks;
+    key->unseen--;
+    return poll;
+}
+
 /* Look at a dirty key's polls, in order. True: all that had to be was looked at. */
 static bool look_at_key(struct sk_turn *turn, struct sk_poll_key *key, int *looks,
                         struct sk_poll **ready)
 {
-    while (key->look_at) {
+    while (key->unseen > 0) {
         if ((*looks)-- == 0) return false;
-        struct sk_poll *poll = key->look_at;
-        key->look_at = poll->next;
-        if (!look_at(turn, poll, ready)) break;
+        if (!look_at(turn, next_unseen(key), ready)) break;
     }
     return true;
 }

@@ -166,6 +166,71 @@ START_TEST(polls_that_wake_one_another_come_to_an_end)
 }
 END_TEST
 
+static void park_once_more(struct sk_poll *poll, enum sk_poll_end end)
+{
+    struct watcher *self = (struct watcher *)(void *)poll;
+    self->answers++;
+    ck_assert_int_lt(self->answers, TIMES); /* or it would go on for ever */
+    if (end != SK_POLL_TRY) return;
+    struct sk_turn turn;
+    sk_turn_begin(&turn, ledger);
+    ck_assert(sk_poll_park(&turn, poll));
+    sk_turn_end(&turn);
+}
+
+/* More than 32 polls with a filter, and a message that none of them wants: each was taken off,
+ * tried by itself, parked at the end of the list that was being walked, and was looked at again,
+ * until their time was over and with nobody else being served. */
+START_TEST(a_crowd_that_wants_none_of_it_is_asked_once)
+{
+    enum { CROWD = 100 };
+    static struct watcher crowd[CROWD];
+    open_with(_i ? SK_FLUSH_ASYNC : SK_FLUSH_SYNC);
+    for (int i = 0; i < CROWD; i++) {
+        struct sk_turn turn;
+        watch_for(&crowd[i], orders, 1);
+        crowd[i].poll.look = unsure;
+        crowd[i].poll.answer = park_once_more;
+        sk_turn_begin(&turn, ledger);
+        ck_assert(sk_poll_park(&turn, &crowd[i].poll));
+        sk_turn_end(&turn);
+    }
+    for (int n = 1; n < 4; n++) {
+        send(orders, 1);
+        if (_i == 0) flush();
+        for (int i = 0; i < CROWD; i++) ck_assert_int_eq(crowd[i].answers, n);
+    }
+    close_it();
+}
+END_TEST
+
+static struct watcher walkers[100];
+
+/* There is news again whenever the first of them is looked at. */
+static enum sk_poll_look look_and_send(struct sk_poll *poll, struct sk_turn *turn)
+{
+    struct watcher *self = (struct watcher *)(void *)poll;
+    self->looks++;
+    if (self == walkers && self->looks < 50) send_in(turn, orders);
+    if (self != &walkers[ROWS(walkers) - 1]) return SK_POLL_MISMATCH;
+    if (self->wants == 0) self->wants = (uint64_t)walkers[0].looks; /* when it was reached */
+    return SK_POLL_MISMATCH;
+}
+
+START_TEST(the_last_of_a_crowd_is_reached_though_there_is_always_news)
+{
+    open_with(SK_FLUSH_ASYNC);
+    for (int i = 0; i < ROWS(walkers); i++) {
+        park(&walkers[i], orders, 0);
+        walkers[i].poll.look = look_and_send;
+    }
+    send(orders, 1);
+    ck_assert_uint_gt(walkers[ROWS(walkers) - 1].wants, 0);
+    ck_assert_uint_le(walkers[ROWS(walkers) - 1].wants, 2);
+    close_it();
+}
+END_TEST
+
 static Suite *wake_suite(void)
 {
     Suite *suite = suite_create("services/broker/ledger/wake");
@@ -175,6 +240,8 @@ static Suite *wake_suite(void)
     tcase_add_loop_test(tc, with_async_flush_too, 0, 2 * STEPS);
     tcase_add_test(tc, a_crowd_is_woken_in_turns);
     tcase_add_test(tc, polls_that_wake_one_another_come_to_an_end);
+    tcase_add_loop_test(tc, a_crowd_that_wants_none_of_it_is_asked_once, 0, 2);
+    tcase_add_test(tc, the_last_of_a_crowd_is_reached_though_there_is_always_news);
     suite_add_tcase(suite, tc);
     return suite;
 }

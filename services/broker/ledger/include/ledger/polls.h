@@ -58,10 +58,12 @@ struct sk_poll {
     struct sk_poll_due due;
     struct sk_poll_key *key; /* NULL: not parked */
     struct sk_poll *next, *prev;
+    uint32_t looked; /* at which of its key's marks */
     enum sk_poll_end end;
 };
 
-/* False: too many wait already, or the ledger is quiet. */
+/* In the turn in which it looked and found nothing: it is not looked at again for what happened
+ * before. False: too many wait already, or the ledger is quiet. */
 bool sk_poll_park(struct sk_turn *turn, struct sk_poll *poll);
 
 /* True: it was parked and is the caller's now. False: somebody else answers it, or it never was. */
