@@ -205,7 +205,7 @@ const struct command cli_commands[] = {
                      "skua group describe billing -o json | jq '[.queues[].lag] | add'"},
         .json = "one object",
         .keys = {{"name", "the group"}, {"max_attempts", "deliveries of one message at most"},
-                 {"orderly", "FIFO?"}, {"lag", "messages not acknowledged yet, all queues together"},
+                 {"orderly", "FIFO?"}, {"lag", "messages from the first that is not acknowledged to the end, all queues together"},
                  {"queues", "array of {topic, id, broker, min_offset, max_offset, committed_offset, inflight, lag}"},
                  {"clients", "array of {client_id, language, version, address, broker}"}},
         .run = cmd_group_describe,

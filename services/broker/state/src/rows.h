@@ -8,11 +8,14 @@
  *   2 TOPIC    v id  1 type  1 flags (1 mixed)  1 permission  v read queues  v write queues
  *              v queues, hidden ones too  v created_ms  v length of the name  . name
  *   3 QUEUE    v topic id  v queue id  v the store's number  v next offset
- *   4 GROUP    v id  1 flags (1 orderly)  v max attempts  v created_ms  v length of the name  .
- * name 5 TRACK    v group id  v topic id  v queue id  v next 6 BLOCK    v group id  v topic id  v
- * queue id  v index  8 leased  8 returned 8 auto renewed (a bit for each offset); for each open
- * message, in order of offset: v attempt, and if leased: v epoch  v position  v deadline_ms  8
- * owner  4 given_s 7 END      v number of the rows before it  8 sum of their hashes (sk_row_hash)
+ *   4 GROUP    v id  1 flags (1 orderly)  v max attempts  v created_ms
+ *              v length of the name  . name
+ *   5 TRACK    v group id  v topic id  v queue id  v next
+ *   6 BLOCK    v group id  v topic id  v queue id  v index
+ *              8 leased  8 returned  8 auto renewed (a bit for each offset)
+ *              for each open message, in order of offset: v attempt, and if leased:
+ *              v epoch  v position  v deadline_ms  8 owner  4 given_s
+ *   7 END      v number of the rows before it  8 sum of their hashes (sk_row_hash)
  *
  * The same thing gives the same row: hints, pools and leftovers in slots are not written. So equal
  * states have equal hashes, whatever the order in which they came to be. */
