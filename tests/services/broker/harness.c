@@ -270,6 +270,41 @@ const rmq_change_invisible_duration_response *harness_change(struct harness *h, 
     return response;
 }
 
+enum { BATCH = 1000 };
+
+static void send_batch(struct harness *h, const char *to, const char *tag, int count)
+{
+    static rmq_message messages[BATCH];
+    static rmq_system_properties system[BATCH];
+    rmq_message *list[BATCH];
+    rmq_resource topic = RMQ_RESOURCE_INIT;
+    topic.name = (char *)(uintptr_t)to;
+    for (int i = 0; i < count; i++) {
+        rmq_message_init(&messages[i]);
+        rmq_system_properties_init(&system[i]);
+        rmq_system_properties_set_tag(&system[i], (char *)(uintptr_t)tag);
+        system[i].message_id = (char *)(uintptr_t) "id";
+        messages[i].topic = &topic;
+        messages[i].system_properties = &system[i];
+        messages[i].body = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t) "b", .len = 1};
+        list[i] = &messages[i];
+    }
+    rmq_send_message_request request = RMQ_SEND_MESSAGE_REQUEST_INIT;
+    request.messages = list;
+    request.n_messages = (size_t)count;
+    struct rpc_options options = harness_options("tester");
+    options.timeout_ms = 20000;
+    const rmq_send_message_response *response;
+    ck_assert(sk_ok(rmq_messaging_service_send_message_wait(h->channel, &options, &request,
+                                                            h->arena, &response)));
+    ck_assert_int_eq(response->status->code, RMQ_CODE_OK);
+}
+
+void harness_send_many(struct harness *h, const char *topic, const char *tag, int count)
+{
+    for (; count > 0; count -= BATCH) send_batch(h, topic, tag, count < BATCH ? count : BATCH);
+}
+
 /* --- receive, waiting for its end ------------------------------------------------------------ */
 
 struct harness_pending {

@@ -55,6 +55,9 @@ struct sk_status harness_try_send(struct harness *h, const char *topic, const ch
                                   const char *tag, struct sk_slice body, rmq_code *code,
                                   int64_t *offset);
 
+/* `count` small messages with that tag, a thousand in a request. */
+void harness_send_many(struct harness *h, const char *topic, const char *tag, int count);
+
 /* What one receive brought. */
 struct received {
     rmq_code code;

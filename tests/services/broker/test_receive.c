@@ -70,40 +70,7 @@ END_TEST
 /* --- a long way past what a filter does not want --------------------------------------------- */
 
 /* So many that the walk goes on on another thread several times. */
-enum { BACKLOG = 45000, BATCH = 1000 };
-
-static void send_batch(void)
-{
-    static rmq_message messages[BATCH];
-    static rmq_system_properties system[BATCH];
-    rmq_message *list[BATCH];
-    rmq_resource topic = RMQ_RESOURCE_INIT;
-    topic.name = (char *)(uintptr_t) "orders";
-    for (int i = 0; i < BATCH; i++) {
-        rmq_message_init(&messages[i]);
-        rmq_system_properties_init(&system[i]);
-        rmq_system_properties_set_tag(&system[i], (char *)(uintptr_t) "dull");
-        system[i].message_id = (char *)(uintptr_t) "id";
-        messages[i].topic = &topic;
-        messages[i].system_properties = &system[i];
-        messages[i].body = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t) "b", .len = 1};
-        list[i] = &messages[i];
-    }
-    rmq_send_message_request request = RMQ_SEND_MESSAGE_REQUEST_INIT;
-    request.messages = list;
-    request.n_messages = BATCH;
-    struct rpc_options options = harness_options("tester");
-    options.timeout_ms = 20000;
-    const rmq_send_message_response *response;
-    ck_assert(sk_ok(rmq_messaging_service_send_message_wait(h.channel, &options, &request, h.arena,
-                                                            &response)));
-    ck_assert_int_eq(response->status->code, RMQ_CODE_OK);
-}
-
-static void send_backlog(void)
-{
-    for (int i = 0; i < BACKLOG; i += BATCH) send_batch();
-}
+enum { BACKLOG = 45000 };
 
 START_TEST(a_receive_walks_past_a_long_backlog)
 {
@@ -113,7 +80,7 @@ START_TEST(a_receive_walks_past_a_long_backlog)
                               .filter = "rare",
                               .polling_ms = 20000,
                               .timeout_ms = 25000};
-    send_backlog();
+    harness_send_many(&h, "orders", "dull", BACKLOG);
     harness_pending *pending = harness_receive_begin(&h, &how, &r);
     harness_wait_for_polls(&h, 1); /* it has come to the end, and waits there */
     ck_assert_int_eq(harness_send(&h, "orders", "1", "rare", "b", NULL), RMQ_CODE_OK);
@@ -132,7 +99,7 @@ START_TEST(a_receive_that_is_called_off_on_its_way_ends)
                               .filter = "rare",
                               .polling_ms = 20000,
                               .timeout_ms = 25000};
-    send_backlog();
+    harness_send_many(&h, "orders", "dull", BACKLOG);
     harness_pending *pending = harness_receive_begin(&h, &how, &r);
     harness_receive_cancel(pending);
     harness_receive_end(pending);

@@ -364,6 +364,35 @@ START_TEST(bad_pulls_are_refused)
 }
 END_TEST
 
+/* In steps, between which others are served, and in the end it waits. */
+START_TEST(a_pull_walks_past_a_long_backlog)
+{
+    enum { BACKLOG = 60000 };
+    harness_send_many(&h, "orders", "dull", BACKLOG);
+    begin_pull(0, 0, 1, "rare", 15);
+    harness_wait_for_polls(&h, 1);
+    for (int i = 0; i < 2; i++) /* one of them goes to its queue */
+        ck_assert_int_eq(harness_send(&h, "orders", "id", "rare", "b", NULL), RMQ_CODE_OK);
+    struct pulled p = end_pull();
+    ck_assert_int_eq(p.code, RMQ_CODE_OK);
+    ck_assert_uint_eq(p.count, 1);
+    ck_assert_int_gt(p.first, BACKLOG / 4);
+    ck_assert_int_eq(p.next, p.first + 1);
+}
+END_TEST
+
+/* No time to wait: it says how far it came. */
+START_TEST(a_pull_with_little_time_ends_its_walk)
+{
+    harness_send_many(&h, "orders", "dull", 60000);
+    struct pulled p = pull(0, 0, 1, "rare");
+    ck_assert_int_eq(p.code, RMQ_CODE_MESSAGE_NOT_FOUND);
+    ck_assert_uint_eq(p.count, 0);
+    ck_assert_int_gt(p.next, 0);
+    harness_wait_for_polls(&h, 0);
+}
+END_TEST
+
 START_TEST(a_pull_waits_at_the_end)
 {
     begin_pull(0, 0, 1, "*", 15);
@@ -669,6 +698,8 @@ static Suite *make_suite(void)
     tcase_add_test(c, a_stopping_broker_ends_telemetry);
     tcase_add_test(c, messages_are_pulled_by_offset);
     tcase_add_test(c, bad_pulls_are_refused);
+    tcase_add_test(c, a_pull_walks_past_a_long_backlog);
+    tcase_add_test(c, a_pull_with_little_time_ends_its_walk);
     tcase_add_test(c, a_pull_waits_at_the_end);
     tcase_add_test(c, offsets_are_kept);
     tcase_add_test(c, offsets_are_found);
