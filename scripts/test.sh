@@ -86,7 +86,7 @@ fi
 
 if [ "$quick" = no ]; then
     say "official clients against the sanitized servers"
-    run official --preset asan -j2 -L clients
+    run official --preset asan -L clients
 
     build tsan
     say "unit and process suites, TSan"
