@@ -111,7 +111,7 @@ prove_fuzz() {
 # A rare race needs more than one chance: the suites with threads run three times.
 prove_tsan() {
     build tsan
-    local threaded=(-L 'unit|process' -E 'broker.state.model|clients.parse')
+    local threaded=(-L 'unit|process' -E 'broker.state.(model|buried)|clients.parse')
     ctest --test-dir build/tsan -j2 "${threaded[@]}" --repeat until-fail:3 --output-on-failure
     tests/clients/install.sh >/dev/null
     ctest --test-dir build/tsan -L clients --output-on-failure

@@ -15,7 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/packages.sh
 
 # Nothing to race in these, and they take their time.
-one_threaded='broker.state.model|clients.parse'
+one_threaded='broker.state.(model|buried)|clients.parse'
 quick=no
 filter=()
 while [ $# -gt 0 ]; do
