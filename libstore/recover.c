@@ -49,7 +49,8 @@ static struct sk_status scan_into_index(sk_store *store, uint64_t to)
 
 static struct sk_status load_index(sk_store *store, struct sk_slice table, uint64_t position)
 {
-    struct sk_status s = sk_index_load(store->index, table, position, sk_commitlog_begin(&store->log));
+    struct sk_status s =
+        sk_index_load(store->index, table, position, sk_commitlog_begin(&store->log));
     if (s.code != SK_NOT_FOUND) return s;
     sk_index_clear(store->index); /* derived: the log can tell it again */
     return scan_into_index(store, position);

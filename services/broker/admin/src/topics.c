@@ -153,17 +153,16 @@ static struct sk_status create_whole_topic(struct sk_admin *admin,
     return sk_ok(status) && *created ? widen_topic(admin, change, position) : status;
 }
 
-/* As it is now. */
-static struct sk_status answer_topic(struct sk_admin *admin, const struct sk_topic_change *change,
-                                     sk_arena *arena, skua_topic_config **out)
+/* As the change says: a topic that was there already is the same, or it was refused. */
+static skua_topic_config *message_of_change(const struct sk_topic_change *change, sk_arena *arena)
 {
-    struct sk_turn turn;
-    sk_turn_begin(&turn, admin->node->ledger);
-    const struct sk_topic *topic = sk_state_topic(sk_turn_state(&turn), change->name);
-    *out = topic ? topic_message(topic, arena) : NULL;
-    sk_turn_end(&turn);
-    if (!topic) return sk_error(SK_NOT_FOUND, "the topic was deleted while it was made");
-    return *out ? SK_SUCCESS : sk_error(SK_FULL, "no memory for the answer");
+    struct sk_topic topic = {.name = change->name,
+                             .type = change->type,
+                             .mixed = change->mixed,
+                             .read_queues = change->read_queues,
+                             .write_queues = change->write_queues,
+                             .permission = change->permission};
+    return topic_message(&topic, arena);
 }
 
 void sk_admin_create_topic(void *owner, rpc_call *call, const skua_create_topic_request *request)
@@ -171,20 +170,20 @@ void sk_admin_create_topic(void *owner, rpc_call *call, const skua_create_topic_
     struct sk_admin *admin = owner;
     sk_arena *arena = rpc_call_arena(call);
     struct sk_topic_change change;
-    skua_topic_config *made = NULL;
     bool created = false;
     uint64_t position = 0;
     skua_create_topic_response *response = sk_arena_alloc(arena, sizeof *response);
     struct sk_status status = change_of_topic(admin, request->topic, &change);
-    if (!response) status = sk_error(SK_FULL, "no memory for the answer");
+    skua_topic_config *topic = sk_ok(status) ? message_of_change(&change, arena) : NULL;
+    if (sk_ok(status) && !(response && topic))
+        status = sk_error(SK_FULL, "no memory for the answer");
     if (sk_ok(status)) status = create_whole_topic(admin, &change, &created, &position);
-    if (sk_ok(status)) status = answer_topic(admin, &change, arena, &made);
     if (!sk_ok(status)) {
         rpc_call_fail_status(call, status);
         return;
     }
     skua_create_topic_response_init(response);
-    response->topic = made;
+    response->topic = topic;
     response->created = created;
     sk_admin_reply(admin, call, &response->base, position);
 }

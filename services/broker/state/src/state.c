@@ -41,7 +41,7 @@ struct sk_status sk_state_apply(sk_state *state, const struct sk_fact *fact)
 {
     bool known = fact->kind < sizeof appliers / sizeof appliers[0] && appliers[fact->kind];
     const char *wrong = known ? appliers[fact->kind](state, fact) : "its kind is unknown";
-    if (sk_has_buried(state)) sk_sweep(state, SK_SWEEP);
+    sk_state_sweep(state);
     if (!wrong) return SK_SUCCESS;
     return sk_error(SK_CORRUPT, "%s record (kind %u) at position %llu: %s",
                     sk_record_kind_name(fact->kind), (unsigned)fact->kind,

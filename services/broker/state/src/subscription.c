@@ -113,11 +113,10 @@ static void list_renewing(struct sk_state *state, struct sk_window *w, bool want
 static void drop_window(struct sk_state *state, struct sk_subscription *sub, struct sk_track *track)
 {
     struct sk_window *w = track->window;
-    size_t no_blocks = 0;
+    size_t no_blocks = 0; /* only an empty one goes at once */
     list_renewing(state, w, false);
     DL_DELETE(sub->windows, w);
-    if (w->count || !sk_window_free_some(w, &state->pool, false, &no_blocks))
-        sk_bury_window(state, w);
+    if (!sk_window_free_some(w, &state->pool, false, &no_blocks)) sk_bury_window(state, w);
     track->window = NULL;
     sub->stale = true;
 }
@@ -168,7 +167,8 @@ void sk_subscription_remove(struct sk_state *state, struct sk_subscription *sub)
 bool sk_subscription_free_some(struct sk_state *state, struct sk_subscription *sub, bool keep,
                                size_t *budget)
 {
-    for (; sub->track_count && *budget; --*budget) {
+    while (sub->track_count > 0) {
+        if (*budget == 0) return false;
         uint32_t queue = sub->track_count - 1;
         struct sk_track *track = &sub->tracks[queue];
         if (track->window && !sk_window_free_some(track->window, &state->pool, keep, budget))
@@ -176,9 +176,8 @@ bool sk_subscription_free_some(struct sk_state *state, struct sk_subscription *s
         track->window = NULL;
         if (keep && track->next != SK_NEVER) sk_keep_track(state, sub, queue);
         sub->track_count--;
-        if (*budget == 0) break;
+        if (*budget > 0) --*budget; /* the window may have used it up */
     }
-    if (sub->track_count) return false;
     free(sub->tracks);
     free(sub);
     return true;

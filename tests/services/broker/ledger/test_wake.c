@@ -125,6 +125,26 @@ END_TEST
 
 enum { TIMES = 12 };
 
+static enum sk_poll_look unsure(struct sk_poll *poll, struct sk_turn *turn)
+{
+    (void)poll, (void)turn;
+    return SK_POLL_UNSURE;
+}
+
+static void park_unsure(struct watcher *crowd, int count,
+                        void (*answer)(struct sk_poll *poll, enum sk_poll_end end))
+{
+    for (int i = 0; i < count; i++) {
+        struct sk_turn turn;
+        watch_for(&crowd[i], orders, 1);
+        crowd[i].poll.look = unsure;
+        crowd[i].poll.answer = answer;
+        sk_turn_begin(&turn, ledger);
+        ck_assert(sk_poll_park(&turn, &crowd[i].poll));
+        sk_turn_end(&turn);
+    }
+}
+
 static void park_again(struct sk_poll *poll, enum sk_poll_end end)
 {
     struct watcher *self = (struct watcher *)(void *)poll;
@@ -138,12 +158,6 @@ static void park_again(struct sk_poll *poll, enum sk_poll_end end)
     }
 }
 
-static enum sk_poll_look unsure(struct sk_poll *poll, struct sk_turn *turn)
-{
-    (void)poll, (void)turn;
-    return SK_POLL_UNSURE;
-}
-
 /* Whoever is woken may wake others, who wake others: not one frame of the stack inside the other.
  */
 START_TEST(polls_that_wake_one_another_come_to_an_end)
@@ -151,15 +165,7 @@ START_TEST(polls_that_wake_one_another_come_to_an_end)
     enum { RING = 40 };
     static struct watcher ring[RING];
     open_with(SK_FLUSH_ASYNC);
-    for (int i = 0; i < RING; i++) {
-        struct sk_turn turn;
-        watch_for(&ring[i], orders, 1);
-        ring[i].poll.look = unsure;
-        ring[i].poll.answer = park_again;
-        sk_turn_begin(&turn, ledger);
-        ck_assert(sk_poll_park(&turn, &ring[i].poll));
-        sk_turn_end(&turn);
-    }
+    park_unsure(ring, RING, park_again);
     send(orders, 1);
     for (int i = 0; i < RING; i++) ck_assert_int_eq(ring[i].answers, TIMES);
     close_it();
@@ -186,15 +192,7 @@ START_TEST(a_crowd_that_wants_none_of_it_is_asked_once)
     enum { CROWD = 100 };
     static struct watcher crowd[CROWD];
     open_with(_i ? SK_FLUSH_ASYNC : SK_FLUSH_SYNC);
-    for (int i = 0; i < CROWD; i++) {
-        struct sk_turn turn;
-        watch_for(&crowd[i], orders, 1);
-        crowd[i].poll.look = unsure;
-        crowd[i].poll.answer = park_once_more;
-        sk_turn_begin(&turn, ledger);
-        ck_assert(sk_poll_park(&turn, &crowd[i].poll));
-        sk_turn_end(&turn);
-    }
+    park_unsure(crowd, CROWD, park_once_more);
     for (int n = 1; n < 4; n++) {
         send(orders, 1);
         if (_i == 0) flush();
